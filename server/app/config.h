@@ -1,0 +1,112 @@
+/* The configuration file: read (server/base/doc.h), bound by the option tables (schema.c), checked whole, compiled. One
+ * tg_config is one immutable snapshot; its model carries the reference count, and when the last reference goes, all of
+ * it goes. */
+#ifndef TG_APP_CONFIG_H
+#define TG_APP_CONFIG_H
+
+#include "routes/model.h"
+#include "server/base/buf.h"
+#include "server/base/log.h"
+#include "server/io/address.h"
+
+struct tg_listener_settings {
+    const struct tg_doc_node *where;
+    struct tg_slice address; /* 127.0.0.1:8080, [::]:8080, :8080, unix:/path */
+    int64_t backlog;         /* 4096 */
+    int64_t unix_mode;       /* unixMode: permissions of a unix socket, octal in the file; 0660 */
+    /* compiled */
+    struct tg_address socket_address;
+};
+
+struct tg_listeners {
+    struct tg_listener_settings *items;
+    size_t count;
+};
+
+struct tg_http_settings {
+    int64_t max_request_line_bytes;      /* 8192 */
+    int64_t max_header_bytes;            /* 16384: the whole head */
+    int64_t max_headers;                 /* 100 */
+    int64_t max_body_bytes;              /* 10485760; @connections has its own 131072 */
+    int64_t max_requests_per_connection; /* 0: no limit */
+    double header_timeout_seconds;       /* 10: from accept or the first byte of a head to its last */
+    double body_timeout_seconds;         /* 30: the whole body */
+    double keep_alive_timeout_seconds;   /* 60: idle between requests */
+};
+
+struct tg_backend_settings {
+    int64_t max_connections_per_origin; /* per worker: 256 */
+    int64_t max_idle_per_origin;        /* 64 */
+    int64_t max_pending_per_origin;     /* 4096 */
+    int64_t max_response_bytes;         /* 10485760 */
+    int64_t connect_timeout_millis;     /* 5000 */
+    double idle_timeout_seconds;        /* 30 */
+    double dns_ttl_seconds;             /* 30 */
+    double dns_negative_ttl_seconds;    /* 2 */
+};
+
+struct tg_shutdown_settings {
+    double drain_seconds;    /* 5: closes are spread over it */
+    double deadline_seconds; /* 30: then whatever is left is cut */
+};
+
+struct tg_admin_settings {
+    struct tg_slice address; /* empty: no admin listener */
+    /* compiled */
+    struct tg_address socket_address;
+};
+
+struct tg_registry_settings {
+    struct tg_slice type; /* memory (redis: refused as not there yet) */
+    struct tg_slice url, cluster;
+};
+
+struct tg_log_settings {
+    enum tg_log_level level;
+    enum tg_log_format format;
+};
+
+struct tg_config {
+    struct tg_arena arena;
+    struct tg_slice path; /* of the file */
+    struct tg_listeners listeners;
+    struct tg_admin_settings admin;
+    int64_t workers;         /* "auto" in the file: 0, one a core */
+    int64_t max_connections; /* maxConnections, all workers; 0: what the descriptor limit allows */
+    struct tg_registry_settings registry;
+    struct tg_slice connection_id_secret; /* connectionIdSecret: key of the ids' check value; default from accountId */
+    struct tg_log_settings log;
+    struct tg_http_settings http;
+    struct tg_backend_settings backends;
+    struct tg_shutdown_settings shutdown;
+    struct tg_model model; /* region, accountId, management, throttling, ... stand at the top level of the file */
+};
+
+struct tg_config_source {
+    const char *path;
+    const char *const *overrides; /* "path=value" of --set, NULL-terminated; may be NULL */
+    char *const *environment;     /* NULL-terminated NAME=value list, as environ */
+    /* Gets each message, one line without a newline: `file:line: path: text`. */
+    void (*message)(void *arg, bool is_error, const char *line);
+    void *arg;
+};
+
+/* Reads, binds, compiles, checks. On TG_OK *out holds one reference. TG_ENOTFOUND: no such file; TG_EINVAL: errors were
+ * reported; TG_ENOMEM. */
+enum tg_err tg_config_load(const struct tg_config_source *source, struct tg_config **out) TG_MUST_CHECK;
+static inline struct tg_config *tg_config_ref(struct tg_config *config)
+{
+    (void)tg_model_ref(&config->model);
+    return config;
+}
+static inline void tg_config_unref(struct tg_config *config)
+{
+    tg_model_unref(&config->model);
+}
+/* Whether a running gateway can change from `current` to `next` without a restart; else *option names the first
+ * restart-only option that differs (listeners, admin, workers, registry, connectionIdSecret). */
+bool tg_config_reloadable(const struct tg_config *current, const struct tg_config *next, const char **option);
+/* The reference in Markdown (docs/configuration.md), from the tables that bind. */
+enum tg_err tg_config_document(struct tg_buf *out) TG_MUST_CHECK;
+
+#endif
