@@ -1,5 +1,6 @@
-/* What a connection needs of the WebSocket under it, as an operation table, so that connection management knows no
- * WebSocket library. Implemented by server/front/ws.c and by fakes in unit tests. All calls on the worker's thread. */
+/* What a connection needs of the WebSocket under it, as an operation table, so that connection management
+ * knows no WebSocket library. Implemented by server/front/ws.c and by fakes in unit tests. All calls on the
+ * worker's thread. */
 #ifndef TG_CONNMGR_SOCKET_H
 #define TG_CONNMGR_SOCKET_H
 
@@ -9,9 +10,9 @@ struct tg_socket; /* the implementation's */
 
 /* How a connection ended. */
 struct tg_socket_end {
-    int code;               /* RFC 6455 section 7.4.1; 1005: the peer's close frame had no code; 1006: no close frame */
+    int code; /* RFC 6455 section 7.4.1; 1005: the peer's close frame had no code; 1006: no close frame */
     struct tg_slice reason; /* at most 123 bytes, borrowed for the call */
-    bool by_peer;           /* the peer closed first; false: tg_socket_ops.close did, or the engine (protocol error) */
+    bool by_peer; /* the peer closed first; false: tg_socket_ops.close did, or the engine (protocol error) */
 };
 
 /* Calls from the socket to its owner, never from inside one of the operations. */
@@ -27,11 +28,12 @@ struct tg_socket_events {
 };
 
 struct tg_socket_ops {
-    /* Writes whole frames, already framed (unmasked, RFC 6455 section 5.2). TG_OK: all in the kernel. TG_EAGAIN: taken,
-     * part of it waits in the socket; no further write until on_writable. TG_ECLOSED: not taken, on_closed follows. */
+    /* Writes whole frames, already framed (unmasked, RFC 6455 section 5.2). TG_OK: all in the kernel.
+     * TG_EAGAIN: taken, part of it waits in the socket; no further write until on_writable. TG_ECLOSED: not
+     * taken, on_closed follows. */
     enum tg_err (*write)(struct tg_socket *socket, struct tg_slice frames);
-    /* Sends a close frame after what was written, waits a bounded time for the peer's, closes. code 0: cut at once
-     * without a close frame. Idempotent; on_closed follows later. */
+    /* Sends a close frame after what was written, waits a bounded time for the peer's, closes. code 0: cut at
+     * once without a close frame. Idempotent; on_closed follows later. */
     void (*close)(struct tg_socket *socket, int code, struct tg_slice reason);
     /* Stops or resumes reading: back-pressure to the client. */
     void (*pause)(struct tg_socket *socket, bool paused);

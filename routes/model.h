@@ -1,11 +1,12 @@
-/* The API model: what the configuration says about APIs, functions, credentials and throttles, in the names of the
- * apigatewayv2 resource model (spec websocket-api.md section 9). Made once by the configuration loader, compiled and
- * checked by tg_model_compile, then immutable and shared by all workers under a reference count; a reload makes a new
- * one, and requests in flight finish on the old. Knows nothing of listeners or sockets.
+/* The API model: what the configuration says about APIs, functions, credentials and throttles, in the names
+ * of the apigatewayv2 resource model (spec websocket-api.md section 9). Made once by the configuration
+ * loader, compiled and checked by tg_model_compile, then immutable and shared by all workers under a
+ * reference count; a reload makes a new one, and requests in flight finish on the old. Knows nothing of
+ * listeners or sockets.
  *
- * Members above the line "compiled" are bound from the file as they stand; members below are filled by the compiler.
- * `where` is the place in the file, for error messages; it is valid while the document lives, that is during loading
- * only. */
+ * Members above the line "compiled" are bound from the file as they stand; members below are filled by the
+ * compiler. `where` is the place in the file, for error messages; it is valid while the document lives, that
+ * is during loading only. */
 #ifndef TG_ROUTES_MODEL_H
 #define TG_ROUTES_MODEL_H
 
@@ -83,7 +84,8 @@ struct tg_integration {
 /* ---- authorisers (9.6) ---- */
 struct tg_authorizer {
     const struct tg_doc_node *where;
-    struct tg_slice authorizer_id, name, authorizer_uri, authorizer_credentials_arn, identity_validation_expression;
+    struct tg_slice authorizer_id, name, authorizer_uri, authorizer_credentials_arn,
+        identity_validation_expression;
     struct tg_slice authorizer_type; /* REQUEST */
     struct tg_strings identity_source;
     struct tg_tls_config tls_config;
@@ -149,7 +151,8 @@ struct tg_route_settings_map {
 };
 
 struct tg_access_log_settings {
-    struct tg_slice destination_arn; /* stdout (default), stderr, file:/path; an ARN is accepted and goes to stdout */
+    struct tg_slice
+        destination_arn; /* stdout (default), stderr, file:/path; an ARN is accepted and goes to stdout */
     struct tg_slice format;
 };
 
@@ -167,8 +170,8 @@ struct tg_stage {
 };
 
 /* ---- APIs (9.1) ---- */
-/* apis[].settings: what the native service does not let one set (1.5, 1.10, 1.11, 1.15, 3.5, 4.5); the defaults are its
- * behaviour. Times in seconds may be fractions. */
+/* apis[].settings: what the native service does not let one set (1.5, 1.10, 1.11, 1.15, 3.5, 4.5); the
+ * defaults are its behaviour. Times in seconds may be fractions. */
 struct tg_api_settings {
     double idle_timeout_seconds;            /* 600; 0 = off */
     double max_connection_duration_seconds; /* 7200; 0 = off */
@@ -183,12 +186,13 @@ struct tg_api_settings {
     int64_t max_frame_bytes;                /* 32768 */
     int64_t max_message_bytes;              /* 131072 */
     int64_t max_queued_bytes;               /* 262144: send queue of one connection */
-    int64_t max_pending_messages;           /* 64: messages of one connection in work or waiting; then reading stops */
+    int64_t max_pending_messages; /* 64: messages of one connection in work or waiting; then reading stops */
     int64_t disconnect_retry_millis;        /* 1000: pause before the one retry of a $disconnect call */
     int64_t max_integration_timeout_millis; /* 29000 */
     enum tg_message_ordering message_ordering;
-    enum tg_slow_consumer slow_consumer; /* close: a reply that does not fit closes the connection (1011); or drop */
-    struct tg_strings subprotocols;      /* chosen from when $connect returns none */
+    enum tg_slow_consumer
+        slow_consumer; /* close: a reply that does not fit closes the connection (1011); or drop */
+    struct tg_strings subprotocols; /* chosen from when $connect returns none */
 };
 
 struct tg_integrations {
@@ -210,7 +214,8 @@ struct tg_stages {
 
 struct tg_api {
     const struct tg_doc_node *where;
-    struct tg_slice api_id, name, route_selection_expression, api_key_selection_expression, description, version;
+    struct tg_slice api_id, name, route_selection_expression, api_key_selection_expression, description,
+        version;
     enum tg_protocol_type protocol_type;
     bool disable_execute_api_endpoint, disable_schema_validation;
     struct tg_strings hosts;
@@ -223,7 +228,7 @@ struct tg_api {
     /* compiled */
     size_t index; /* in the model */
     const struct tg_selection *route_selection;
-    struct tg_map route_map;              /* key -> const struct tg_route *, without $connect and $disconnect */
+    struct tg_map route_map; /* key -> const struct tg_route *, without $connect and $disconnect */
     const struct tg_route *connect_route; /* any of these may be NULL */
     const struct tg_route *disconnect_route;
     const struct tg_route *default_route;
@@ -232,8 +237,8 @@ struct tg_api {
 /* ---- gateway-wide ---- */
 struct tg_function {
     const struct tg_doc_node *where;
-    struct tg_slice name;        /* the map's key */
-    struct tg_slice endpoint;    /* http(s)://host:port of a Lambda-compatible runtime; a path prefix is kept */
+    struct tg_slice name;     /* the map's key */
+    struct tg_slice endpoint; /* http(s)://host:port of a Lambda-compatible runtime; a path prefix is kept */
     struct tg_slice invoke_name; /* invokeName: name in the invoke path; default: the key */
     struct tg_tls_config tls_config;
     /* compiled */
@@ -258,7 +263,7 @@ struct tg_management {
     int64_t push_timeout_millis;    /* 3000: a push not written by then is withdrawn and answered 429 */
 };
 
-struct tg_throttling { /* account-wide (6.1, 6.3), counted per node */
+struct tg_throttling {              /* account-wide (6.1, 6.3), counted per node */
     double rate_limit;              /* handshakes, messages, management calls a second: 10000 */
     int64_t burst_limit;            /* 5000 */
     double connection_rate_limit;   /* new connections a second: 500 */
@@ -306,13 +311,14 @@ static inline struct tg_model *tg_model_ref(struct tg_model *model)
 }
 void tg_model_unref(struct tg_model *model);
 
-/* Resolves references, compiles expressions, checks what one table row cannot; every error goes to the report with its
- * place. TG_EINVAL when there was any. Call once, before sharing. */
+/* Resolves references, compiles expressions, checks what one table row cannot; every error goes to the report
+ * with its place. TG_EINVAL when there was any. Call once, before sharing. */
 enum tg_err tg_model_compile(struct tg_model *model, struct tg_options_report *report) TG_MUST_CHECK;
 /* Frees what the compiled parts hold outside the arena (maps, TLS contexts); for `destroy`. */
 void tg_model_release(struct tg_model *model);
 
-/* The API that a Host field reaches: by `hosts`, by its apiId as the first label, or the only one. NULL: none. */
+/* The API that a Host field reaches: by `hosts`, by its apiId as the first label, or the only one. NULL:
+ * none. */
 const struct tg_api *tg_model_api_by_host(const struct tg_model *model, struct tg_slice host);
 const struct tg_api *tg_model_api_by_id(const struct tg_model *model, struct tg_slice api_id);
 const struct tg_stage *tg_api_stage(const struct tg_api *api, struct tg_slice name);

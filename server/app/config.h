@@ -1,6 +1,6 @@
-/* The configuration file: read (server/base/doc.h), bound by the option tables (schema.c), checked whole, compiled. One
- * tg_config is one immutable snapshot; its model carries the reference count, and when the last reference goes, all of
- * it goes. */
+/* The configuration file: read (server/base/doc.h), bound by the option tables (schema.c), checked whole,
+ * compiled. One tg_config is one immutable snapshot; its model carries the reference count, and when the last
+ * reference goes, all of it goes. */
 #ifndef TG_APP_CONFIG_H
 #define TG_APP_CONFIG_H
 
@@ -74,12 +74,14 @@ struct tg_config {
     int64_t workers;         /* "auto" in the file: 0, one a core */
     int64_t max_connections; /* maxConnections, all workers; 0: what the descriptor limit allows */
     struct tg_registry_settings registry;
-    struct tg_slice connection_id_secret; /* connectionIdSecret: key of the ids' check value; default from accountId */
+    struct tg_slice
+        connection_id_secret; /* connectionIdSecret: key of the ids' check value; default from accountId */
     struct tg_log_settings log;
     struct tg_http_settings http;
     struct tg_backend_settings backends;
     struct tg_shutdown_settings shutdown;
-    struct tg_model model; /* region, accountId, management, throttling, ... stand at the top level of the file */
+    struct tg_model
+        model; /* region, accountId, management, throttling, ... stand at the top level of the file */
 };
 
 struct tg_config_source {
@@ -91,8 +93,8 @@ struct tg_config_source {
     void *arg;
 };
 
-/* Reads, binds, compiles, checks. On TG_OK *out holds one reference. TG_ENOTFOUND: no such file; TG_EINVAL: errors were
- * reported; TG_ENOMEM. */
+/* Reads, binds, compiles, checks. On TG_OK *out holds one reference. TG_ENOTFOUND: no such file; TG_EINVAL:
+ * errors were reported; TG_ENOMEM. */
 enum tg_err tg_config_load(const struct tg_config_source *source, struct tg_config **out) TG_MUST_CHECK;
 static inline struct tg_config *tg_config_ref(struct tg_config *config)
 {
@@ -103,8 +105,8 @@ static inline void tg_config_unref(struct tg_config *config)
 {
     tg_model_unref(&config->model);
 }
-/* Whether a running gateway can change from `current` to `next` without a restart; else *option names the first
- * restart-only option that differs (listeners, admin, workers, registry, connectionIdSecret). */
+/* Whether a running gateway can change from `current` to `next` without a restart; else *option names the
+ * first restart-only option that differs (listeners, admin, workers, registry, connectionIdSecret). */
 bool tg_config_reloadable(const struct tg_config *current, const struct tg_config *next, const char **option);
 /* The reference in Markdown (docs/configuration.md), from the tables that bind. */
 enum tg_err tg_config_document(struct tg_buf *out) TG_MUST_CHECK;

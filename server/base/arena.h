@@ -1,6 +1,7 @@
-/* Memory that dies together. A request owns one arena; everything of the request is taken from it and nothing is given
- * back singly. Foreign objects (a JSON tree, a reference) hang on it by a destructor, run in reverse order at reset.
- * Not thread-safe. An arena pool keeps chunks of finished arenas for the next ones of the same worker. */
+/* Memory that dies together. A request owns one arena; everything of the request is taken from it and nothing
+ * is given back singly. Foreign objects (a JSON tree, a reference) hang on it by a destructor, run in reverse
+ * order at reset. Not thread-safe. An arena pool keeps chunks of finished arenas for the next ones of the
+ * same worker. */
 #ifndef TG_BASE_ARENA_H
 #define TG_BASE_ARENA_H
 
@@ -38,7 +39,8 @@ void *tg_arena_zalloc(struct tg_arena *arena, size_t size);
 enum tg_err tg_arena_copy(struct tg_arena *arena, struct tg_slice bytes, struct tg_slice *out) TG_MUST_CHECK;
 enum tg_err tg_arena_printf(struct tg_arena *arena, struct tg_slice *out, const char *format, ...)
     TG_PRINTF(3, 4) TG_MUST_CHECK;
-/* Has `destroy(arg)` called at reset. On failure destroy has been called already, so that ownership always passes. */
+/* Has `destroy(arg)` called at reset. On failure destroy has been called already, so that ownership always
+ * passes. */
 enum tg_err tg_arena_defer(struct tg_arena *arena, void (*destroy)(void *), void *arg) TG_MUST_CHECK;
 
 #endif

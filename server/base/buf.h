@@ -1,5 +1,6 @@
-/* A growing byte buffer with a limit, consumed from the front. Owned by whoever embeds it; tg_buf_free releases.
- * Invariant: off <= len <= cap, and len - off <= limit. Appending may move the bytes: slices into it die then. */
+/* A growing byte buffer with a limit, consumed from the front. Owned by whoever embeds it; tg_buf_free
+ * releases. Invariant: off <= len <= cap, and len - off <= limit. Appending may move the bytes: slices into
+ * it die then. */
 #ifndef TG_BASE_BUF_H
 #define TG_BASE_BUF_H
 
@@ -29,8 +30,8 @@ static inline struct tg_slice tg_buf_slice(const struct tg_buf *buf)
 {
     return buf->len > buf->off ? tg_slice_make(buf->data + buf->off, buf->len - buf->off) : TG_EMPTY;
 }
-/* Room for at least `len` more bytes, at *space; commit what was written with tg_buf_commit. TG_ELIMIT past the limit,
- * TG_ENOMEM; the content stays as it was. */
+/* Room for at least `len` more bytes, at *space; commit what was written with tg_buf_commit. TG_ELIMIT past
+ * the limit, TG_ENOMEM; the content stays as it was. */
 enum tg_err tg_buf_reserve(struct tg_buf *buf, size_t len, char **space) TG_MUST_CHECK;
 void tg_buf_commit(struct tg_buf *buf, size_t len);
 /* Drops `len` bytes from the front; len <= tg_buf_size. */

@@ -1,4 +1,5 @@
-/* Text encodings: base64, hex, percent-encoding, UTF-8, dates. All pure; results go to a caller's buffer or arena. */
+/* Text encodings: base64, hex, percent-encoding, UTF-8, dates. All pure; results go to a caller's buffer or
+ * arena. */
 #ifndef TG_BASE_CODEC_H
 #define TG_BASE_CODEC_H
 
@@ -11,9 +12,10 @@
 /* Standard alphabet, padded (RFC 4648 section 4). */
 enum tg_err tg_base64_encode(struct tg_buf *out, struct tg_slice bytes) TG_MUST_CHECK;
 /* Accepts padded and unpadded text, standard alphabet only, no blanks; TG_ESYNTAX otherwise. */
-enum tg_err tg_base64_decode(struct tg_arena *arena, struct tg_slice text, struct tg_slice *out) TG_MUST_CHECK;
-/* URL-safe alphabet with padding (RFC 4648 section 5), as connection ids are written. `out` takes TG_BASE64_LEN bytes;
- * no NUL is added. */
+enum tg_err tg_base64_decode(struct tg_arena *arena, struct tg_slice text,
+                             struct tg_slice *out) TG_MUST_CHECK;
+/* URL-safe alphabet with padding (RFC 4648 section 5), as connection ids are written. `out` takes
+ * TG_BASE64_LEN bytes; no NUL is added. */
 void tg_base64url_encode(const void *bytes, size_t len, char *out);
 /* Exactly TG_BASE64_LEN(len) characters, padding as it must be and unused bits zero; TG_ESYNTAX otherwise. */
 enum tg_err tg_base64url_decode(struct tg_slice text, void *bytes, size_t len) TG_MUST_CHECK;
@@ -29,8 +31,8 @@ enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool tg_utf8_valid(struct tg_slice text);
-/* The text with every maximal ill-formed part replaced by U+FFFD, as the WHATWG decoder does it; *out is the input
- * itself when it is valid. */
+/* The text with every maximal ill-formed part replaced by U+FFFD, as the WHATWG decoder does it; *out is the
+ * input itself when it is valid. */
 enum tg_err tg_utf8_repair(struct tg_arena *arena, struct tg_slice text, struct tg_slice *out) TG_MUST_CHECK;
 
 enum { TG_TIME_TEXT_MAX = 32 };

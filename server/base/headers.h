@@ -1,5 +1,6 @@
-/* An ordered list of header fields as they were on the wire: names keep their case, repeats stay apart. Memory comes
- * from the arena that is handed in; the bytes are borrowed. Look-ups ignore ASCII case (RFC 9110 section 5.1). */
+/* An ordered list of header fields as they were on the wire: names keep their case, repeats stay apart.
+ * Memory comes from the arena that is handed in; the bytes are borrowed. Look-ups ignore ASCII case (RFC 9110
+ * section 5.1). */
 #ifndef TG_BASE_HEADERS_H
 #define TG_BASE_HEADERS_H
 
@@ -25,10 +26,11 @@ void tg_headers_remove(struct tg_headers *headers, struct tg_slice name);
 const struct tg_header *tg_headers_first(const struct tg_headers *headers, struct tg_slice name);
 const struct tg_header *tg_headers_last(const struct tg_headers *headers, struct tg_slice name);
 size_t tg_headers_count(const struct tg_headers *headers, struct tg_slice name);
-/* Whether a comma-separated list field (Connection, Upgrade) holds the token, over all fields of that name. */
+/* Whether a comma-separated list field (Connection, Upgrade) holds the token, over all fields of that name.
+ */
 bool tg_headers_has_token(const struct tg_headers *headers, struct tg_slice name, struct tg_slice token);
-/* Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding,
- * Upgrade (RFC 9110 section 7.6.1). */
+/* Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
+ * Transfer-Encoding, Upgrade (RFC 9110 section 7.6.1). */
 bool tg_header_is_hop_by_hop(struct tg_slice name);
 /* token = 1*tchar (RFC 9110 section 5.6.2). */
 bool tg_header_name_ok(struct tg_slice name);

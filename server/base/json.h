@@ -1,5 +1,5 @@
-/* JSON trees of what functions, authorisers and policies say (jansson behind an opaque type), and a writer that appends
- * JSON text to a buffer. Routing of messages does not build a tree: see routes/jsonscan.h. */
+/* JSON trees of what functions, authorisers and policies say (jansson behind an opaque type), and a writer
+ * that appends JSON text to a buffer. Routing of messages does not build a tree: see routes/jsonscan.h. */
 #ifndef TG_BASE_JSON_H
 #define TG_BASE_JSON_H
 
@@ -19,9 +19,10 @@ enum tg_json_type {
     TG_JSON_OBJECT
 };
 
-/* Reads one value, nothing but blanks after it. Strict RFC 8259, duplicate keys: last wins, depth limited by the
- * library (2048), \u0000 allowed. TG_ESYNTAX, TG_ENOMEM. */
-enum tg_err tg_json_parse(struct tg_arena *arena, struct tg_slice text, const struct tg_json **out) TG_MUST_CHECK;
+/* Reads one value, nothing but blanks after it. Strict RFC 8259, duplicate keys: last wins, depth limited by
+ * the library (2048), \u0000 allowed. TG_ESYNTAX, TG_ENOMEM. */
+enum tg_err tg_json_parse(struct tg_arena *arena, struct tg_slice text,
+                          const struct tg_json **out) TG_MUST_CHECK;
 
 /* NULL reads as TG_JSON_NULL everywhere, so that look-ups chain. */
 enum tg_json_type tg_json_type(const struct tg_json *value);
@@ -37,12 +38,13 @@ int64_t tg_json_integer(const struct tg_json *value);
 /* In the order of the text. Stops when visit returns false. */
 void tg_json_each(const struct tg_json *object,
                   bool (*visit)(void *arg, struct tg_slice key, const struct tg_json *value), void *arg);
-/* Scalars as text: strings verbatim, numbers in shortest decimal, true, false, null; arrays and objects as compact
- * JSON. */
-enum tg_err tg_json_stringify(struct tg_arena *arena, const struct tg_json *value, struct tg_slice *out) TG_MUST_CHECK;
+/* Scalars as text: strings verbatim, numbers in shortest decimal, true, false, null; arrays and objects as
+ * compact JSON. */
+enum tg_err tg_json_stringify(struct tg_arena *arena, const struct tg_json *value,
+                              struct tg_slice *out) TG_MUST_CHECK;
 
-/* Appends "text" with quotes and escapes: \" \\ \b \f \n \r \t and \u00XX for other controls; bytes >= 0x80 pass as
- * they are (callers hand in valid UTF-8 or repair it first). */
+/* Appends "text" with quotes and escapes: \" \\ \b \f \n \r \t and \u00XX for other controls; bytes >= 0x80
+ * pass as they are (callers hand in valid UTF-8 or repair it first). */
 enum tg_err tg_json_write_string(struct tg_buf *out, struct tg_slice text) TG_MUST_CHECK;
 
 #endif

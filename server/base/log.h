@@ -1,6 +1,7 @@
-/* Structured log lines: a level, a constant message and key=value pairs, in text or JSON, one write(2) a line so that
- * workers share a descriptor without a lock. A line that the descriptor does not take at once is dropped and counted:
- * a log never blocks a loop. Owned by the app, handed to whoever logs. Never log a token, a body or a query string. */
+/* Structured log lines: a level, a constant message and key=value pairs, in text or JSON, one write(2) a line
+ * so that workers share a descriptor without a lock. A line that the descriptor does not take at once is
+ * dropped and counted: a log never blocks a loop. Owned by the app, handed to whoever logs. Never log a
+ * token, a body or a query string. */
 #ifndef TG_BASE_LOG_H
 #define TG_BASE_LOG_H
 
@@ -27,14 +28,15 @@ struct tg_log_field {
     struct tg_slice text;
 };
 
-#define TG_KV(k, s) ((struct tg_log_field){.key = (k), .text = (s)})
+#define TG_KV(k, s)      ((struct tg_log_field){.key = (k), .text = (s)})
 #define TG_KV_CSTR(k, s) ((struct tg_log_field){.key = (k), .text = tg_slice_cstr(s)})
-#define TG_KV_INT(k, n) ((struct tg_log_field){.key = (k), .is_number = true, .number = (int64_t)(n)})
-#define TG_KV_ERR(e) ((struct tg_log_field){.key = "error", .text = tg_slice_cstr(tg_err_text(e))})
+#define TG_KV_INT(k, n)  ((struct tg_log_field){.key = (k), .is_number = true, .number = (int64_t)(n)})
+#define TG_KV_ERR(e)     ((struct tg_log_field){.key = "error", .text = tg_slice_cstr(tg_err_text(e))})
 
-/* tg_log(log, TG_LOG_WARN, "back end refused the call", TG_KV("api", id), TG_KV_INT("status", 502)); log may be NULL.
+/* tg_log(log, TG_LOG_WARN, "back end refused the call", TG_KV("api", id), TG_KV_INT("status", 502)); log may
+ * be NULL.
  */
-#define tg_log(log, level, message, ...)                                                                      \
+#define tg_log(log, level, message, ...)                                                                     \
     tg_log_write((log), (level), (message), (const struct tg_log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 
 void tg_log_init(struct tg_log *log, int fd, enum tg_log_level level, enum tg_log_format format);

@@ -45,7 +45,8 @@ void tg_map_free(struct tg_map *map, void (*drop)(void *value))
     tg_map_init(map, map->seed);
 }
 
-/* The link that points to the entry of the key, or to the NULL at the end of its chain; NULL for an empty map. */
+/* The link that points to the entry of the key, or to the NULL at the end of its chain; NULL for an empty
+ * map. */
 static struct tg_map_entry **find_link(const struct tg_map *map, struct tg_slice key, uint64_t hash)
 {
     if (map->bucket_count == 0) {
@@ -127,7 +128,8 @@ void *tg_map_remove(struct tg_map *map, struct tg_slice key)
     return value;
 }
 
-void tg_map_each(const struct tg_map *map, bool (*visit)(void *arg, struct tg_slice key, void *value), void *arg)
+void tg_map_each(const struct tg_map *map, bool (*visit)(void *arg, struct tg_slice key, void *value),
+                 void *arg)
 {
     for (size_t i = 0; i < map->bucket_count; i++) {
         for (struct tg_map_entry *entry = map->buckets[i]; entry != NULL; entry = entry->next) {

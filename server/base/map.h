@@ -1,5 +1,5 @@
-/* A hash map from byte strings to pointers. Keys are copied, values borrowed. For configuration and caches; the seed
- * makes collisions unpredictable where keys come from outside. Not thread-safe for writing. */
+/* A hash map from byte strings to pointers. Keys are copied, values borrowed. For configuration and caches;
+ * the seed makes collisions unpredictable where keys come from outside. Not thread-safe for writing. */
 #ifndef TG_BASE_MAP_H
 #define TG_BASE_MAP_H
 
@@ -25,6 +25,7 @@ enum tg_err tg_map_add(struct tg_map *map, struct tg_slice key, void *value) TG_
 /* Returns the value taken out, or NULL. */
 void *tg_map_remove(struct tg_map *map, struct tg_slice key);
 /* Calls visit for each entry, in no order, until it returns false. The map must not change meanwhile. */
-void tg_map_each(const struct tg_map *map, bool (*visit)(void *arg, struct tg_slice key, void *value), void *arg);
+void tg_map_each(const struct tg_map *map, bool (*visit)(void *arg, struct tg_slice key, void *value),
+                 void *arg);
 
 #endif

@@ -17,9 +17,9 @@ struct tg_slice {
 
 #define TG_LIT(s) ((struct tg_slice){"" s, sizeof(s) - 1})
 /* For static const initialisers. */
-#define TG_LIT_INIT(s)                                                                                        \
-    {                                                                                                         \
-        "" s, sizeof(s) - 1                                                                                   \
+#define TG_LIT_INIT(s)                                                                                       \
+    {                                                                                                        \
+        "" s, sizeof(s) - 1                                                                                  \
     }
 #define TG_EMPTY ((struct tg_slice){NULL, 0})
 /* For printf("%.*s"). */
@@ -75,8 +75,8 @@ size_t tg_slice_find(struct tg_slice s, char c);
 size_t tg_slice_find_slice(struct tg_slice s, struct tg_slice needle);
 /* Without leading and trailing spaces and tabs. */
 struct tg_slice tg_slice_trim(struct tg_slice s);
-/* Cuts at the first `c`: returns the part before it, and makes *rest the part after; without `c`, the whole, and *rest
- * empty with a NULL pointer. */
+/* Cuts at the first `c`: returns the part before it, and makes *rest the part after; without `c`, the whole,
+ * and *rest empty with a NULL pointer. */
 struct tg_slice tg_slice_cut(struct tg_slice s, char c, struct tg_slice *rest);
 /* Decimal digits only, no sign, no blanks; TG_ESYNTAX or TG_ELIMIT (overflow). */
 enum tg_err tg_slice_to_u64(struct tg_slice s, uint64_t *out) TG_MUST_CHECK;

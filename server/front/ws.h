@@ -1,7 +1,8 @@
-/* The WebSocket engine: libwebsockets on a worker's loop, behind connmgr/socket.h. It adopts a plain socket whose upgrade
- * request was read and accepted by the front door, writes the 101, and from then on reads frames, reassembles messages,
- * checks limits and UTF-8, answers pings, does the close handshake. What is sent arrives framed (connmgr frames it).
- * One engine a worker; create engines one after another (the library is not ready for creating two at once). */
+/* The WebSocket engine: libwebsockets on a worker's loop, behind connmgr/socket.h. It adopts a plain socket
+ * whose upgrade request was read and accepted by the front door, writes the 101, and from then on reads
+ * frames, reassembles messages, checks limits and UTF-8, answers pings, does the close handshake. What is
+ * sent arrives framed (connmgr frames it). One engine a worker; create engines one after another (the library
+ * is not ready for creating two at once). */
 #ifndef TG_FRONT_WS_H
 #define TG_FRONT_WS_H
 
@@ -21,18 +22,20 @@ struct tg_ws_limits {
     uint64_t close_timeout_ms; /* wait for the peer's close frame, and for the rest to be written */
 };
 
-enum tg_err tg_ws_engine_new(struct tg_loop *loop, struct tg_log *log, struct tg_ws_engine **out) TG_MUST_CHECK;
+enum tg_err tg_ws_engine_new(struct tg_loop *loop, struct tg_log *log,
+                             struct tg_ws_engine **out) TG_MUST_CHECK;
 /* Every socket must have been closed and on_closed delivered. */
 void tg_ws_engine_free(struct tg_ws_engine *engine);
 
-/* Takes over `fd` (always: it is closed on failure) and writes the 101 with `headers` added (subprotocol and others;
- * never Connection, Upgrade, Sec-WebSocket-Accept, Sec-WebSocket-Extensions). `key` is the client's Sec-WebSocket-Key,
- * `extensions` its Sec-WebSocket-Extensions (used with limits->deflate), `early` the bytes that the client sent after
- * its request. On TG_OK *out is open and the 101 has been handed to the kernel or waits in front of everything else;
- * events follow later, never from inside this call. */
+/* Takes over `fd` (always: it is closed on failure) and writes the 101 with `headers` added (subprotocol and
+ * others; never Connection, Upgrade, Sec-WebSocket-Accept, Sec-WebSocket-Extensions). `key` is the client's
+ * Sec-WebSocket-Key, `extensions` its Sec-WebSocket-Extensions (used with limits->deflate), `early` the bytes
+ * that the client sent after its request. On TG_OK *out is open and the 101 has been handed to the kernel or
+ * waits in front of everything else; events follow later, never from inside this call. */
 enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, int fd, struct tg_slice key, struct tg_slice extensions,
-                        const struct tg_headers *headers, struct tg_slice early, const struct tg_ws_limits *limits,
-                        const struct tg_socket_events *events, void *arg, struct tg_socket **out) TG_MUST_CHECK;
+                        const struct tg_headers *headers, struct tg_slice early,
+                        const struct tg_ws_limits *limits, const struct tg_socket_events *events, void *arg,
+                        struct tg_socket **out) TG_MUST_CHECK;
 
 extern const struct tg_socket_ops tg_ws_ops;
 

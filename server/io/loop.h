@@ -1,6 +1,7 @@
-/* An event loop (libuv behind an opaque type) with what a worker needs of it: clocks, a timer wheel, descriptor
- * watching, deferred calls, mail from other threads, signals. One loop belongs to one thread; only tg_mailbox_post and
- * tg_loop_stop may be called from others. Callbacks are never called from inside the call that asked for them. */
+/* An event loop (libuv behind an opaque type) with what a worker needs of it: clocks, a timer wheel,
+ * descriptor watching, deferred calls, mail from other threads, signals. One loop belongs to one thread; only
+ * tg_mailbox_post and tg_loop_stop may be called from others. Callbacks are never called from inside the call
+ * that asked for them. */
 #ifndef TG_IO_LOOP_H
 #define TG_IO_LOOP_H
 
@@ -28,8 +29,8 @@ uint64_t tg_loop_now_ns(void);
 /* Wall clock, ms since 1970, as of this pass. */
 int64_t tg_loop_wall_ms(const struct tg_loop *loop);
 
-/* Timers: one-shot, resolution 1 ms, O(1) to start and stop (hierarchical wheel driven by one libuv timer). Embedded in
- * their owner, who stops them before it dies. */
+/* Timers: one-shot, resolution 1 ms, O(1) to start and stop (hierarchical wheel driven by one libuv timer).
+ * Embedded in their owner, who stops them before it dies. */
 struct tg_timer {
     struct tg_list node;
     uint64_t due_ms; /* monotonic; 0 when not armed */
@@ -44,7 +45,8 @@ static inline bool tg_timer_armed(const struct tg_timer *timer)
     return timer->due_ms != 0;
 }
 
-/* Calls made later in the same pass of the loop, after the events at hand; from a task, in the next round at once. */
+/* Calls made later in the same pass of the loop, after the events at hand; from a task, in the next round at
+ * once. */
 struct tg_task {
     struct tg_list node;
     void (*run)(struct tg_task *task);
@@ -57,26 +59,27 @@ void tg_task_cancel(struct tg_task *task);
 /* Watches a descriptor that the caller owns. */
 struct tg_poll;
 typedef void tg_poll_fn(void *arg, bool readable, bool writable); /* an error shows as both */
-enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *arg, struct tg_poll **out)
-    TG_MUST_CHECK;
+enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *arg,
+                        struct tg_poll **out) TG_MUST_CHECK;
 /* Costs nothing when nothing changes. Starts with neither. */
 void tg_poll_want(struct tg_poll *poll, bool read, bool write);
 /* No callback follows; the descriptor may be closed or handed on at once. NULL is allowed. */
 void tg_poll_free(struct tg_poll *poll);
 
-/* Mail from any thread to the loop's own. Mails are the sender's allocation, delivered in order (per sender) and owned
- * by the receiver from then on. */
+/* Mail from any thread to the loop's own. Mails are the sender's allocation, delivered in order (per sender)
+ * and owned by the receiver from then on. */
 struct tg_mail {
     struct tg_list node;
 };
 struct tg_mailbox;
 /* deliver is called on the loop's thread, once a mail. limit: most mails waiting. */
-enum tg_err tg_mailbox_new(struct tg_loop *loop, size_t limit, void (*deliver)(void *arg, struct tg_mail *mail),
-                           void *arg, struct tg_mailbox **out) TG_MUST_CHECK;
+enum tg_err tg_mailbox_new(struct tg_loop *loop, size_t limit,
+                           void (*deliver)(void *arg, struct tg_mail *mail), void *arg,
+                           struct tg_mailbox **out) TG_MUST_CHECK;
 /* Any thread. TG_EBUSY when full, TG_ECLOSED after close: the mail stays the caller's. */
 enum tg_err tg_mailbox_post(struct tg_mailbox *box, struct tg_mail *mail) TG_MUST_CHECK;
-/* On the loop's thread: further posts fail, waiting mails are handed to `drop`. Memory goes with tg_mailbox_free, which
- * the owner calls when no other thread can post any more. */
+/* On the loop's thread: further posts fail, waiting mails are handed to `drop`. Memory goes with
+ * tg_mailbox_free, which the owner calls when no other thread can post any more. */
 void tg_mailbox_close(struct tg_mailbox *box, void (*drop)(void *arg, struct tg_mail *mail));
 void tg_mailbox_free(struct tg_mailbox *box);
 

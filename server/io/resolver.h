@@ -1,5 +1,6 @@
-/* Name to addresses, without blocking the loop: getaddrinfo on libuv's threads, answers cached for a set time (failures
- * for a shorter one), equal questions joined. Literal addresses are answered without a question. One a worker. */
+/* Name to addresses, without blocking the loop: getaddrinfo on libuv's threads, answers cached for a set time
+ * (failures for a shorter one), equal questions joined. Literal addresses are answered without a question.
+ * One a worker. */
 #ifndef TG_IO_RESOLVER_H
 #define TG_IO_RESOLVER_H
 
@@ -23,8 +24,8 @@ enum tg_err tg_resolver_new(struct tg_loop *loop, const struct tg_resolver_optio
 /* Questions under way must have been cancelled. */
 void tg_resolver_free(struct tg_resolver *resolver);
 /* Calls back exactly once, later, unless cancelled. The port is put into each address. */
-enum tg_err tg_resolver_ask(struct tg_resolver *resolver, struct tg_slice host, uint16_t port, tg_resolved_fn *done,
-                            void *arg, struct tg_resolve **out) TG_MUST_CHECK;
+enum tg_err tg_resolver_ask(struct tg_resolver *resolver, struct tg_slice host, uint16_t port,
+                            tg_resolved_fn *done, void *arg, struct tg_resolve **out) TG_MUST_CHECK;
 void tg_resolve_cancel(struct tg_resolve *question);
 
 #endif

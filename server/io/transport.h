@@ -1,5 +1,6 @@
-/* A byte stream over a non-blocking socket, plain or TLS, behind one set of calls (a const operation table each).
- * Readiness style: the owner is told that reading or writing may go on, then reads or writes until TG_EAGAIN. */
+/* A byte stream over a non-blocking socket, plain or TLS, behind one set of calls (a const operation table
+ * each). Readiness style: the owner is told that reading or writing may go on, then reads or writes until
+ * TG_EAGAIN. */
 #ifndef TG_IO_TRANSPORT_H
 #define TG_IO_TRANSPORT_H
 
@@ -20,23 +21,28 @@ struct tg_tls_client_options {
     const char *ca_file; /* PEM; NULL: the system's certificates */
     bool insecure;       /* no verification; never the default */
 };
-enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options, struct tg_tls_context **out) TG_MUST_CHECK;
+enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options,
+                              struct tg_tls_context **out) TG_MUST_CHECK;
 void tg_tls_context_free(struct tg_tls_context *context);
 
 /* Takes over an accepted descriptor; open at once, no on_open. */
-enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, const struct tg_transport_events *events, void *arg,
-                                struct tg_transport **out) TG_MUST_CHECK;
+enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, const struct tg_transport_events *events,
+                                void *arg, struct tg_transport **out) TG_MUST_CHECK;
 /* tls NULL: plain. server_name: for SNI and verification, with TLS. Calls on_open once. */
-enum tg_err tg_transport_connect(struct tg_loop *loop, const struct tg_address *address, struct tg_tls_context *tls,
-                                 struct tg_slice server_name, const struct tg_transport_events *events, void *arg,
+enum tg_err tg_transport_connect(struct tg_loop *loop, const struct tg_address *address,
+                                 struct tg_tls_context *tls, struct tg_slice server_name,
+                                 const struct tg_transport_events *events, void *arg,
                                  struct tg_transport **out) TG_MUST_CHECK;
-/* Which of on_readable and on_writable are wanted. A TLS transport calls on_readable when decrypted bytes are waiting,
- * whatever the socket says. */
+/* Which of on_readable and on_writable are wanted. A TLS transport calls on_readable when decrypted bytes are
+ * waiting, whatever the socket says. */
 void tg_transport_want(struct tg_transport *transport, bool read, bool write);
-/* TG_EAGAIN: nothing now. TG_ECLOSED: orderly end. TG_EIO, TG_ETLS (a TLS stream cut without close_notify is TG_EIO). */
-enum tg_err tg_transport_read(struct tg_transport *transport, char *space, size_t cap, size_t *got) TG_MUST_CHECK;
+/* TG_EAGAIN: nothing now. TG_ECLOSED: orderly end. TG_EIO, TG_ETLS (a TLS stream cut without close_notify is
+ * TG_EIO). */
+enum tg_err tg_transport_read(struct tg_transport *transport, char *space, size_t cap,
+                              size_t *got) TG_MUST_CHECK;
 /* *put bytes were taken, at least one on TG_OK. TG_EAGAIN, TG_EIO. */
-enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice bytes, size_t *put) TG_MUST_CHECK;
+enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice bytes,
+                               size_t *put) TG_MUST_CHECK;
 /* Ends it at once, without a callback; NULL is allowed. */
 void tg_transport_close(struct tg_transport *transport);
 /* Half-closes the write side, so that what was written reaches the peer before a close (lingering close). */

@@ -1,0 +1,54 @@
+/* Operations on a connection by its id, wherever it lives (spec 5.1, 5.2; design section 5, "status tells the
+ * truth"). One a worker. Calls between workers go through the bus with a correlation id and a deadline. */
+#ifndef TG_CONNMGR_PUSH_H
+#define TG_CONNMGR_PUSH_H
+
+#include "connmgr/bus.h"
+#include "connmgr/conn.h"
+
+enum tg_push_verb { TG_PUSH_POST, TG_PUSH_GET, TG_PUSH_DELETE };
+
+enum tg_push_outcome {
+    TG_PUSH_DONE, /* POST: written to the socket; GET: info filled; DELETE: close begun */
+    TG_PUSH_GONE, /* the owner says so: never opened, closing, closed, of another API, or of a dead node */
+    TG_PUSH_BUSY, /* the client's queue is full, or the frame was not written in time and was withdrawn */
+    TG_PUSH_UNREACHABLE, /* the owner could not be asked, or did not answer in time: nobody knows */
+    TG_PUSH_FAILED       /* out of memory */
+};
+
+struct tg_push_request {
+    enum tg_push_verb verb;
+    struct tg_slice connection_id; /* percent-decoded */
+    struct tg_slice api_id;        /* another API's connection is gone for this one */
+    struct tg_slice payload;       /* POST; valid UTF-8 unless binary */
+    bool binary;
+    uint64_t timeout_ms; /* the whole operation */
+    int close_code;      /* DELETE */
+    struct tg_slice close_reason;
+};
+
+struct tg_push_info { /* GET */
+    struct tg_slice source_ip, user_agent;
+    int64_t connected_at_ms, last_active_ms;
+};
+
+struct tg_push; /* one worker's */
+struct tg_push_op;
+/* info: borrowed for the call, NULL but for a GET that is done. */
+typedef void tg_pushed_fn(void *arg, enum tg_push_outcome outcome, const struct tg_push_info *info);
+
+enum tg_err tg_push_new(struct tg_connmgr *mgr, struct tg_loop *loop, struct tg_bus *bus,
+                        const struct tg_connmgr_options *identity, struct tg_push **out) TG_MUST_CHECK;
+/* Operations under way must have been cancelled. */
+void tg_push_free(struct tg_push *push);
+/* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.
+ */
+enum tg_err tg_push_check_id(const struct tg_push *push, struct tg_slice connection_id) TG_MUST_CHECK;
+/* Calls back exactly once, later, unless cancelled. TG_ESYNTAX: not an id. Slices need not outlive the call.
+ */
+enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
+                          void *arg, struct tg_push_op **out) TG_MUST_CHECK;
+/* The caller no longer waits; a frame not yet written is withdrawn where that is still possible. */
+void tg_push_cancel(struct tg_push_op *op);
+
+#endif
