@@ -100,6 +100,9 @@ struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 /* NUL-terminated, TG_CONNID_LEN characters. */
 const char *tg_conn_id(const struct tg_conn *conn);
 const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn);
+/* Only for infos that tg_conn_info returned. */
+const struct tg_conn_info *tg_conn_info_ref(const struct tg_conn_info *info);
+void tg_conn_info_unref(const struct tg_conn_info *info);
 int64_t tg_conn_last_active_ms(const struct tg_conn *conn); /* wall clock */
 /* The owner's pointer on the connection: set when opened, cleared by the owner in on_closed. */
 void tg_conn_set_user(struct tg_conn *conn, void *user);

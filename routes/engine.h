@@ -1,0 +1,49 @@
+/* What the pipeline of one worker works with: a bundle of borrowed parts, made and owned by the worker
+ * (server/app/worker.c). Passed around instead of globals. */
+#ifndef TG_ROUTES_ENGINE_H
+#define TG_ROUTES_ENGINE_H
+
+#include "connmgr/push.h"
+#include "connmgr/registry.h"
+#include "routes/metrics.h"
+#include "routes/model.h"
+#include "routes/throttle.h"
+#include "server/base/crypto.h"
+#include "server/io/upstream.h"
+
+struct tg_engine {
+    struct tg_loop *loop;
+    struct tg_log *log;
+    struct tg_model *model; /* the current one; the engine holds a reference; swapped by tg_engine_reload */
+    struct tg_upstream *upstream;
+    struct tg_connmgr *connmgr;
+    struct tg_push *push;
+    struct tg_registry *registry;
+    struct tg_metrics *metrics;
+    struct tg_throttles *throttles;
+    struct tg_arena_pool *arenas;
+    struct tg_rng rng;
+    size_t max_response;     /* of a back end, bytes */
+    bool draining;           /* refuse handshakes */
+    struct tg_list requests; /* struct tg_request in flight */
+    size_t request_count;
+    struct tg_list sessions; /* struct tg_session, one per open connection */
+};
+
+/* Prepares the lists; the worker fills the rest. */
+void tg_engine_init(struct tg_engine *engine);
+/* Takes a reference to the new model, drops the one to the old; connections get their new settings. */
+void tg_engine_reload(struct tg_engine *engine, struct tg_model *model);
+/* Closes up to `count` open connections with 1001 "Going away"; returns how many are left open. */
+size_t tg_engine_drain(struct tg_engine *engine, size_t count);
+/* Cancels every request in flight: the shutdown deadline has passed. */
+void tg_engine_abort(struct tg_engine *engine);
+
+struct tg_exchange;
+/* Every HTTP request of the public listeners comes in here: WebSocket handshakes, the management API, and (to
+ * come) REST and HTTP routes. Takes the exchange. */
+void tg_dispatch(struct tg_engine *engine, struct tg_exchange *exchange);
+/* The events of the connections, for tg_connmgr_options; the argument is the engine. */
+extern const struct tg_conn_events tg_session_events;
+
+#endif

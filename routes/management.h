@@ -1,0 +1,18 @@
+/* The management API (spec section 5): POST, GET and DELETE of /{stage}/@connections/{connectionId}, with
+ * signatures, policies, and every status of 5.3. */
+#ifndef TG_ROUTES_MANAGEMENT_H
+#define TG_ROUTES_MANAGEMENT_H
+
+#include "routes/engine.h"
+#include "routes/exchange.h"
+
+/* Whether the path has the form of a management call on this API: `/{stage}/@connections/{id}` (also
+ * %40connections), or without the stage when the API is served at its root. Gives the raw (still encoded)
+ * parts. */
+bool tg_management_match(const struct tg_api *api, struct tg_slice path, struct tg_slice *stage,
+                         struct tg_slice *id);
+/* Takes the exchange. */
+void tg_management_serve(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage,
+                         struct tg_slice id, struct tg_exchange *exchange);
+
+#endif

@@ -1,0 +1,99 @@
+/* One pass through the pipeline: a handshake ($connect), a message or a $disconnect. It owns one arena that
+ * dies with it, at most one pending operation, and a reference to the model that it started on. Phases run in
+ * order: match, authorise, throttle, validate, map in, integrate, map out, reply; any failure sets the one
+ * fault. */
+#ifndef TG_ROUTES_REQUEST_H
+#define TG_ROUTES_REQUEST_H
+
+#include "routes/engine.h"
+#include "routes/fault.h"
+#include "server/base/headers.h"
+
+enum tg_request_kind { TG_REQUEST_CONNECT, TG_REQUEST_MESSAGE, TG_REQUEST_DISCONNECT };
+
+enum { TG_REQUEST_ID_LEN = 16 };
+
+/* What an integration gave back. */
+struct tg_answer {
+    int status;
+    struct tg_headers headers; /* for the 101 or the refusal */
+    struct tg_slice body;      /* decoded */
+};
+
+struct tg_request;
+/* Called once when the pipeline has ended: fault or answer are set. The callee frees the request. */
+typedef void tg_request_done_fn(struct tg_request *request);
+
+struct tg_request {
+    struct tg_list node; /* engine->requests */
+    struct tg_engine *engine;
+    struct tg_arena arena;
+    struct tg_model *model; /* one reference */
+    const struct tg_api *api;
+    const struct tg_stage *stage;
+    const struct tg_route *route; /* NULL: none matched */
+    enum tg_request_kind kind;
+
+    /* The connection: by handle and by what its handshake said. */
+    struct tg_conn_handle conn;
+    char connection_id[TG_CONNID_LEN + 1];
+    const struct tg_conn_info
+        *info; /* counted (messages, disconnects) or in the exchange's arena (connect) */
+
+    /* Context (spec 3.1). */
+    char request_id[TG_REQUEST_ID_LEN + 1];
+    char message_id[TG_REQUEST_ID_LEN + 1]; /* MESSAGE only, else empty */
+    char trace_id[64];                      /* Root=1-...; connect only */
+    int64_t time_ms;                        /* wall clock */
+    uint64_t start_ns;
+    int disconnect_code; /* DISCONNECT */
+    struct tg_slice disconnect_reason;
+
+    /* Input. */
+    struct tg_headers headers; /* CONNECT: the client's, as on the wire, all of them */
+    struct tg_headers query;   /* CONNECT: decoded names and values in order */
+    bool has_query;
+    uint16_t port;
+    bool secure;
+    struct tg_slice body; /* MESSAGE: as received */
+    bool binary;
+
+    /* Progress. */
+    int phase;
+    void (*cancel)(struct tg_request *request); /* of the pending operation; NULL: none pending */
+    void *pending;                              /* its handle */
+    tg_request_done_fn *done;
+    void *owner; /* the handshake or the session */
+
+    /* Results. */
+    enum tg_fault fault;
+    struct tg_slice fault_detail; /* for the log */
+    struct tg_answer answer;
+    bool authorizer_called;
+    int64_t authorizer_latency_ms; /* -1: none */
+    int authorizer_status;
+    bool integration_called;
+    int64_t integration_latency_ms; /* -1: none */
+    int integration_status;         /* 0: none */
+    int64_t response_latency_ms;
+};
+
+/* An empty request on the engine's current model, linked into engine->requests, ids and times set. */
+enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind,
+                           struct tg_request **out) TG_MUST_CHECK;
+/* Frees it; a pending operation is cancelled. */
+void tg_request_free(struct tg_request *request);
+/* Runs the phases until the end (done is called, perhaps at once) or until one is pending. */
+void tg_request_run(struct tg_request *request);
+/* A pending operation has ended: go on with the next phase, or to the end when fault is set. Called by
+ * operations. */
+void tg_request_resume(struct tg_request *request);
+/* Sets the fault (the first one stays) with a detail for the log, borrowed. Returns TG_EINVAL, for `return`.
+ */
+enum tg_err tg_request_fail(struct tg_request *request, enum tg_fault fault, struct tg_slice detail);
+
+/* A phase or an integration: TG_OK goes on; TG_EAGAIN: pending, tg_request_resume follows later and
+ * request->cancel is set; anything else: failed, the fault is set (INTERNAL if it was not). */
+typedef enum tg_err tg_phase_fn(struct tg_request *request);
+
+#endif

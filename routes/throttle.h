@@ -1,0 +1,25 @@
+/* Token buckets (spec 6.3): rate tokens a second, at most burst of them. Counted per node: workers share a
+ * bucket through atomics. Rate 0 or burst 0 blocks. Buckets live in a set that survives reloads; their
+ * settings follow it. */
+#ifndef TG_ROUTES_THROTTLE_H
+#define TG_ROUTES_THROTTLE_H
+
+#include <stdatomic.h>
+
+#include "routes/model.h"
+
+struct tg_throttles; /* the process's: shared by all workers, made and freed by the app */
+
+enum tg_err tg_throttles_new(struct tg_throttles **out) TG_MUST_CHECK;
+void tg_throttles_free(struct tg_throttles *throttles);
+
+/* One unit from the account's connection bucket (a handshake), or from its request bucket (a message, a
+ * management call, a handshake too). False: throttled. now_ms: monotonic. */
+bool tg_throttle_connection(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms);
+bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms);
+/* One unit from the bucket of a route in a stage, by the settings of tg_stage_route_settings; unset: no
+ * limit. */
+bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,
+                       const struct tg_route *route, uint64_t now_ms);
+
+#endif
