@@ -1,0 +1,57 @@
+# What a person types. Everything here is a thin wrapper over cmake, ctest and npm; packages come from docker/packages.txt.
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+install := docker/install-packages
+# A folder's npm packages are as its lock file says: npm leaves this file when it is done.
+npm_done := node_modules/.package-lock.json
+npm_test_dirs := $(patsubst %/package-lock.json,%,$(wildcard examples/*/package-lock.json tests/e2e/package-lock.json))
+
+export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint format fuzz clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+run: build ## start the gateway with the chat example; Ctrl-C stops both
+	@$(install) runtime example
+	@$(MAKE) --no-print-directory -s examples/chat/$(npm_done)
+	@examples/chat/start build/tidegate
+
+build: ## build/tidegate, optimised
+	@$(install) build
+	@[ -f build/build.ninja ] || cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=OFF
+	@cmake --build build --target tidegate -j $(JOBS)
+
+test: ## all tests, under AddressSanitizer and UBSan and then optimised
+	@$(install) build runtime example unit test
+	@$(MAKE) --no-print-directory $(addsuffix /$(npm_done),$(npm_test_dirs))
+	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_TEST_PREFIX=asan.
+	cmake --build build-asan -j $(JOBS)
+	cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_TEST_PREFIX=release.
+	cmake --build build -j $(JOBS)
+	@mkdir -p build-test
+	@printf 'subdirs("%s" "%s")\n' "$(CURDIR)/build-asan" "$(CURDIR)/build" > build-test/CTestTestfile.cmake
+	ctest --test-dir build-test -j $(JOBS) --output-on-failure --no-tests=error
+
+lint: ## clang-format and clang-tidy over every source
+	@$(install) build unit lint
+	@.ci/lint
+
+format: ## lay out every source by .clang-format
+	@$(install) lint
+	git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60) under libFuzzer
+	@$(install) build unit fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
+
+clean: ## remove what was built and installed here
+	rm -rf build build-asan build-test build-lint build-fuzz examples/*/node_modules tests/e2e/node_modules
+
+%/$(npm_done): %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --no-progress --loglevel=error
+	@mkdir -p $(@D) && touch $@
