@@ -43,7 +43,7 @@ enum tg_err tg_buf_reserve(struct tg_buf *buf, size_t len, char **space)
         if (data == NULL) {
             return TG_ENOMEM;
         }
-        if (held > 0) {
+        if (buf->data != NULL) {
             memcpy(data, buf->data + buf->off, held);
         }
         free(buf->data);

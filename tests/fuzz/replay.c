@@ -1,5 +1,6 @@
-/* Runs a fuzz target over every file of the directories named on the command line: the regression half of fuzzing,
- * for compilers without libFuzzer. Fails when a directory is missing or holds no input, so that it cannot pass idly. */
+/* Runs a fuzz target over every file of the directories named on the command line: the regression half of
+ * fuzzing, for compilers without libFuzzer. Fails when a directory is missing or holds no input, so that it
+ * cannot pass idly. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
