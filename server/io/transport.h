@@ -25,10 +25,13 @@ enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options,
                               struct tg_tls_context **out) TG_MUST_CHECK;
 void tg_tls_context_free(struct tg_tls_context *context);
 
-/* Takes over an accepted descriptor; open at once, no on_open. */
+/* Takes over an accepted descriptor (on failure it stays the caller's); open at once, no on_open. */
 enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, const struct tg_transport_events *events,
                                 void *arg, struct tg_transport **out) TG_MUST_CHECK;
-/* tls NULL: plain. server_name: for SNI and verification, with TLS. Calls on_open once. */
+/* tls NULL: plain. server_name: for SNI and verification, with TLS: a host name or an IP address. Calls
+ * on_open once, later; TG_EREFUSED or TG_ETLS come that way. At once: TG_ENOMEM, TG_ELIMIT (out of
+ * descriptors), TG_EREFUSED (the system lacks the address family), TG_EINVAL (a server name that cannot be
+ * verified). */
 enum tg_err tg_transport_connect(struct tg_loop *loop, const struct tg_address *address,
                                  struct tg_tls_context *tls, struct tg_slice server_name,
                                  const struct tg_transport_events *events, void *arg,
@@ -40,7 +43,9 @@ void tg_transport_want(struct tg_transport *transport, bool read, bool write);
  * TG_EIO). */
 enum tg_err tg_transport_read(struct tg_transport *transport, char *space, size_t cap,
                               size_t *got) TG_MUST_CHECK;
-/* *put bytes were taken, at least one on TG_OK. TG_EAGAIN, TG_EIO. */
+/* *put bytes were taken, at least one on TG_OK. TG_EAGAIN, TG_EIO. bytes must not be empty. After TG_EAGAIN
+ * the next write begins with the same bytes, at least as many: TLS may have made a record of them. Raises no
+ * SIGPIPE. */
 enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice bytes,
                                size_t *put) TG_MUST_CHECK;
 /* Ends it at once, without a callback; NULL is allowed. */

@@ -1,0 +1,294 @@
+#include "server/io/transport_ops.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+enum { NAME_MAX_LEN = 255 };
+
+/* Transports hold it too, so that it may be freed while some are open. One thread's, hence a plain count. */
+struct tg_tls_context {
+    SSL_CTX *ssl;
+    BIO_METHOD *socket; /* reads and writes the transport's descriptor without raising SIGPIPE */
+    bool insecure;
+    unsigned references;
+};
+
+struct tls_transport {
+    struct tg_transport base;
+    struct tg_tls_context *context;
+    SSL *ssl;
+    bool broken; /* after a fatal error OpenSSL must not be asked to shut down */
+};
+
+static int socket_write(BIO *bio, const char *bytes, int len)
+{
+    const struct tg_transport *transport = BIO_get_data(bio);
+    ssize_t put;
+    BIO_clear_retry_flags(bio);
+    do {
+        put = send(transport->fd, bytes, (size_t)len, MSG_NOSIGNAL);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0 && errno == EAGAIN) {
+        BIO_set_retry_write(bio);
+    }
+    return (int)put;
+}
+
+static int socket_read(BIO *bio, char *space, int cap)
+{
+    const struct tg_transport *transport = BIO_get_data(bio);
+    ssize_t got;
+    BIO_clear_retry_flags(bio);
+    BIO_clear_flags(bio, BIO_FLAGS_IN_EOF);
+    do {
+        got = recv(transport->fd, space, (size_t)cap, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) {
+        BIO_set_retry_read(bio);
+    } else if (got == 0) {
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    }
+    return (int)got;
+}
+
+static long socket_control(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    default:
+        return 0;
+    }
+}
+
+static void context_unref(struct tg_tls_context *context)
+{
+    if (--context->references == 0) {
+        SSL_CTX_free(context->ssl);
+        BIO_meth_free(context->socket);
+        free(context);
+    }
+}
+
+static enum tg_err context_init(struct tg_tls_context *context, const struct tg_tls_client_options *options)
+{
+    context->ssl = SSL_CTX_new(TLS_client_method());
+    context->socket = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tidegate socket");
+    if (context->ssl == NULL || context->socket == NULL) {
+        return TG_ENOMEM;
+    }
+    if (BIO_meth_set_write(context->socket, socket_write) != 1 ||
+        BIO_meth_set_read(context->socket, socket_read) != 1 ||
+        BIO_meth_set_ctrl(context->socket, socket_control) != 1) {
+        return TG_ENOMEM;
+    }
+    SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                       SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_verify(context->ssl, options->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    if (SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION) != 1) {
+        return TG_ETLS;
+    }
+    int loaded = options->ca_file != NULL ? SSL_CTX_load_verify_file(context->ssl, options->ca_file)
+                                          : SSL_CTX_set_default_verify_paths(context->ssl);
+    return loaded == 1 ? TG_OK : TG_ETLS;
+}
+
+enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options, struct tg_tls_context **out)
+{
+    struct tg_tls_context *context = calloc(1, sizeof(*context));
+    if (context == NULL) {
+        return TG_ENOMEM;
+    }
+    context->references = 1;
+    context->insecure = options->insecure;
+    ERR_clear_error();
+    enum tg_err err = context_init(context, options);
+    ERR_clear_error();
+    if (err != TG_OK) {
+        context_unref(context);
+        return err;
+    }
+    *out = context;
+    return TG_OK;
+}
+
+void tg_tls_context_free(struct tg_tls_context *context)
+{
+    if (context != NULL) {
+        context_unref(context);
+    }
+}
+
+static struct tls_transport *as_tls(struct tg_transport *transport)
+{
+    return TG_CONTAINER(transport, struct tls_transport, base);
+}
+
+static bool is_ip(const char *name)
+{
+    ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
+    ASN1_OCTET_STRING_free(ip);
+    return ip != NULL;
+}
+
+/* The name to verify and, unless it is an address, to announce (RFC 6066 section 3). */
+static enum tg_err set_name(SSL *ssl, struct tg_slice server_name, bool insecure)
+{
+    char name[NAME_MAX_LEN + 1];
+    if (tg_slice_ends(server_name, TG_LIT("."))) {
+        server_name.len--;
+    }
+    if (server_name.len == 0) {
+        return insecure ? TG_OK : TG_EINVAL;
+    }
+    if (server_name.len > NAME_MAX_LEN || memchr(server_name.ptr, '\0', server_name.len) != NULL) {
+        return TG_EINVAL;
+    }
+    memcpy(name, server_name.ptr, server_name.len);
+    name[server_name.len] = '\0';
+    if (is_ip(name)) {
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 ? TG_OK : TG_ENOMEM;
+    }
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, name) == 1 ? TG_OK : TG_ENOMEM;
+}
+
+/* Tells OpenSSL's reason apart. needs_other is set when the operation waits for the socket's other direction.
+ */
+static enum tg_err failure(struct tls_transport *tls, int result, int usual, bool *needs_other)
+{
+    int reason = SSL_get_error(tls->ssl, result);
+    *needs_other = false;
+    switch (reason) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        *needs_other = reason != usual;
+        return TG_EAGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return TG_ECLOSED;
+    default:
+        break;
+    }
+    unsigned long error = ERR_peek_error();
+    bool cut = reason == SSL_ERROR_SYSCALL || (ERR_GET_LIB(error) == ERR_LIB_SSL &&
+                                               ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+    tls->broken = true;
+    ERR_clear_error();
+    return cut ? TG_EIO : TG_ETLS;
+}
+
+static enum tg_err tls_handshake(struct tg_transport *transport)
+{
+    struct tls_transport *tls = as_tls(transport);
+    ERR_clear_error();
+    int result = SSL_connect(tls->ssl);
+    if (result == 1) {
+        return TG_OK;
+    }
+    enum tg_err err = failure(tls, result, SSL_ERROR_WANT_READ, &transport->handshake_writes);
+    return err == TG_EAGAIN ? TG_EAGAIN : TG_ETLS;
+}
+
+static enum tg_err tls_read(struct tg_transport *transport, char *space, size_t cap, size_t *got)
+{
+    struct tls_transport *tls = as_tls(transport);
+    if (tls->broken) {
+        return TG_EIO;
+    }
+    ERR_clear_error();
+    int result = SSL_read_ex(tls->ssl, space, cap, got);
+    if (result == 1) {
+        transport->read_needs_write = false;
+        return TG_OK;
+    }
+    return failure(tls, result, SSL_ERROR_WANT_READ, &transport->read_needs_write);
+}
+
+static enum tg_err tls_write(struct tg_transport *transport, struct tg_slice bytes, size_t *put)
+{
+    struct tls_transport *tls = as_tls(transport);
+    if (tls->broken) {
+        return TG_EIO;
+    }
+    ERR_clear_error();
+    int result = SSL_write_ex(tls->ssl, bytes.ptr, bytes.len, put);
+    if (result == 1) {
+        transport->write_needs_read = false;
+        return TG_OK;
+    }
+    enum tg_err err = failure(tls, result, SSL_ERROR_WANT_WRITE, &transport->write_needs_read);
+    return err == TG_EAGAIN ? TG_EAGAIN : TG_EIO;
+}
+
+static bool tls_pending(const struct tg_transport *transport)
+{
+    const struct tls_transport *tls = TG_CONTAINER(transport, struct tls_transport, base);
+    return !tls->broken && SSL_pending(tls->ssl) > 0;
+}
+
+/* close_notify, as far as the socket takes it at once; the peer's is not waited for. */
+static void tls_finish(struct tg_transport *transport)
+{
+    struct tls_transport *tls = as_tls(transport);
+    if (!tls->broken && (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) == 0) {
+        ERR_clear_error();
+        (void)SSL_shutdown(tls->ssl);
+        ERR_clear_error();
+    }
+}
+
+static void tls_destroy(struct tg_transport *transport)
+{
+    struct tls_transport *tls = as_tls(transport);
+    SSL_free(tls->ssl);
+    context_unref(tls->context);
+    free(tls);
+}
+
+static const struct tg_transport_ops tls_ops = {
+    .handshake = tls_handshake,
+    .read = tls_read,
+    .write = tls_write,
+    .pending = tls_pending,
+    .finish = tls_finish,
+    .destroy = tls_destroy,
+    .detachable = false,
+};
+
+enum tg_err tg_transport_tls_new(struct tg_tls_context *context, struct tg_slice server_name,
+                                 struct tg_transport **out)
+{
+    struct tls_transport *tls = calloc(1, sizeof(*tls));
+    if (tls == NULL) {
+        return TG_ENOMEM;
+    }
+    tls->base.ops = &tls_ops;
+    tls->context = context;
+    context->references++;
+    ERR_clear_error();
+    tls->ssl = SSL_new(context->ssl);
+    BIO *bio = tls->ssl != NULL ? BIO_new(context->socket) : NULL;
+    enum tg_err err = TG_ENOMEM;
+    if (bio != NULL) {
+        BIO_set_data(bio, &tls->base);
+        BIO_set_init(bio, 1);
+        SSL_set_bio(tls->ssl, bio, bio);
+        err = set_name(tls->ssl, server_name, context->insecure);
+    }
+    ERR_clear_error();
+    if (err != TG_OK) {
+        tls_destroy(&tls->base);
+        return err;
+    }
+    *out = &tls->base;
+    return TG_OK;
+}
