@@ -36,8 +36,10 @@ enum tg_http1_framing {
 struct tg_http1_request {
     struct tg_slice method;
     struct tg_slice target; /* as on the wire */
-    struct tg_slice path;   /* the path as on the wire; "*" for the asterisk form; empty for CONNECT */
-    struct tg_slice query;  /* without '?'; NULL pointer when the target has no '?' */
+    /* As on the wire; "/" for an absolute target without one; "*" for the asterisk form; empty for CONNECT.
+     */
+    struct tg_slice path;
+    struct tg_slice query; /* without '?'; NULL pointer when the target has no '?' */
     struct tg_slice
         host;  /* Host field, or the authority of an absolute target, which wins (RFC 9112 3.2.2) */
     int minor; /* 0 or 1: HTTP/1.x */

@@ -1,0 +1,280 @@
+/* Heads of requests and responses: the first line, the target, the framing of what follows. */
+#include "server/io/http1_private.h"
+
+enum { METHOD_MAX = 32, PORT_DIGITS_MAX = 5, VERSION_LEN = 8 };
+
+/* uri-host [ ":" port ] without user information (RFC 3986 3.2); the port may be empty unless it is required.
+ */
+static bool authority_ok(struct tg_slice text, bool need_port)
+{
+    const char *p = text.ptr;
+    const char *end = text.ptr + text.len;
+    if (text.len == 0) {
+        return false;
+    }
+    if (*p == '[') {
+        const char *inside = ++p;
+        while (p < end && (tg_http1_is(*p, TG_HTTP1_HEX) || *p == ':' || *p == '.')) {
+            p++;
+        }
+        if (p == inside || p == end || *p != ']') {
+            return false;
+        }
+        p++;
+    } else {
+        while (p < end && tg_http1_is(*p, TG_HTTP1_HOST)) {
+            p++;
+        }
+        if (p == text.ptr) {
+            return false;
+        }
+    }
+    if (p == end) {
+        return !need_port;
+    }
+    uint64_t port = 0;
+    struct tg_slice digits = tg_slice_make(p + 1, (size_t)(end - p - 1));
+    if (*p != ':' || digits.len > PORT_DIGITS_MAX) {
+        return false;
+    }
+    return digits.len == 0 ? !need_port : tg_slice_to_u64(digits, &port) == TG_OK && port <= UINT16_MAX;
+}
+
+static void split_query(struct tg_slice text, struct tg_http1_request *out)
+{
+    size_t at = tg_slice_find(text, '?');
+    out->path = tg_slice_head(text, at);
+    out->query = at < text.len ? tg_slice_from(text, at + 1) : TG_EMPTY;
+}
+
+/* `http://authority/path?query`; an empty path is "/" (RFC 9110 4.2.3), or "*" for OPTIONS (RFC 9112 3.2.4).
+ */
+static bool parse_absolute(struct tg_slice target, struct tg_http1_request *out)
+{
+    size_t at = tg_slice_find(target, ':');
+    struct tg_slice scheme = tg_slice_head(target, at);
+    struct tg_slice rest = tg_slice_from(target, at);
+    if (!tg_slice_eq_nocase(scheme, TG_LIT("http")) && !tg_slice_eq_nocase(scheme, TG_LIT("https"))) {
+        return false;
+    }
+    if (!tg_slice_starts(rest, TG_LIT("://"))) {
+        return false;
+    }
+    rest = tg_slice_from(rest, 3);
+    size_t len = 0;
+    while (len < rest.len && rest.ptr[len] != '/' && rest.ptr[len] != '?') {
+        len++;
+    }
+    out->host = tg_slice_head(rest, len);
+    split_query(tg_slice_from(rest, len), out);
+    if (out->path.len == 0) {
+        bool server_wide = out->query.ptr == NULL && tg_slice_eq(out->method, TG_LIT("OPTIONS"));
+        out->path = server_wide ? TG_LIT("*") : TG_LIT("/");
+    }
+    return authority_ok(out->host, false);
+}
+
+/* The four forms of RFC 9112 3.2. host stays empty for the forms without an authority. */
+static enum tg_err parse_target(struct tg_http1_request *out, struct tg_http1_fault *fault)
+{
+    bool ok;
+    if (tg_slice_eq(out->method, TG_LIT("CONNECT"))) {
+        out->host = out->target;
+        ok = authority_ok(out->target, true);
+    } else if (out->target.ptr[0] == '/') {
+        split_query(out->target, out);
+        ok = true;
+    } else if (tg_slice_eq(out->target, TG_LIT("*"))) {
+        out->path = out->target;
+        ok = tg_slice_eq(out->method, TG_LIT("OPTIONS"));
+    } else {
+        ok = parse_absolute(out->target, out);
+    }
+    return ok ? TG_OK : tg_http1_refuse(fault, 400, "malformed request target");
+}
+
+/* method SP target SP version CR LF; *rest is what follows. */
+static enum tg_err parse_request_line(const char *at, struct tg_http1_request *out, const char **rest,
+                                      struct tg_http1_fault *fault)
+{
+    const char *p = at;
+    while (tg_http1_is(*p, TG_HTTP1_TOKEN)) {
+        p++;
+    }
+    out->method = tg_slice_make(at, (size_t)(p - at));
+    if (out->method.len == 0 || *p != ' ') {
+        return tg_http1_refuse(fault, 400, "malformed method");
+    }
+    if (out->method.len > METHOD_MAX) {
+        return tg_http1_refuse(fault, 501, "method too long");
+    }
+    const char *target = ++p;
+    while (tg_http1_is(*p, TG_HTTP1_TARGET)) {
+        p++;
+    }
+    out->target = tg_slice_make(target, (size_t)(p - target));
+    if (out->target.len == 0 || *p != ' ') {
+        return tg_http1_refuse(fault, 400, "malformed request target");
+    }
+    const char *version = ++p;
+    while (tg_http1_is(*p, TG_HTTP1_TARGET)) {
+        p++;
+    }
+    if (p - version != VERSION_LEN || p[0] != '\r' || p[1] != '\n') {
+        return tg_http1_refuse(fault, 400, "malformed protocol version");
+    }
+    *rest = p + 2;
+    enum tg_err err = tg_http1_parse_version(version, &out->minor, fault);
+    return err == TG_OK ? parse_target(out, fault) : err;
+}
+
+/* Exactly one Host in HTTP/1.1 (RFC 9112 3.2), valid even where the target names the authority. An empty one
+ * is right where the target URI has no authority of its own to give, never with the origin form (RFC
+ * 9110 4.2.1). */
+static enum tg_err check_host(const struct tg_http1_fields *fields, struct tg_http1_request *out,
+                              struct tg_http1_fault *fault)
+{
+    if (fields->hosts > 1 || (fields->hosts == 0 && out->minor > 0)) {
+        return tg_http1_refuse(fault, 400, fields->hosts > 1 ? "repeated host field" : "no host field");
+    }
+    bool origin_form = out->target.ptr[0] == '/';
+    bool may_be_empty = !origin_form || out->minor == 0;
+    if (fields->host.len > 0 ? !authority_ok(fields->host, false) : !may_be_empty) {
+        return tg_http1_refuse(fault, 400, "malformed host field");
+    }
+    if (out->host.len == 0) {
+        out->host = fields->host;
+    }
+    return TG_OK;
+}
+
+/* Where the request line starts: at most one empty line before it is skipped (RFC 9112 2.2). Refuses by its
+ * first byte what cannot become a request, such as a TLS greeting, without waiting for a line. */
+static enum tg_err find_start(struct tg_slice bytes, size_t *start, struct tg_http1_fault *fault)
+{
+    size_t at = 0;
+    if (bytes.len > 0 && bytes.ptr[0] == '\r') {
+        if (bytes.len > 1 && bytes.ptr[1] != '\n') {
+            return tg_http1_refuse(fault, 400, "carriage return without line feed");
+        }
+        at = 2;
+    }
+    if (at >= bytes.len) {
+        return TG_EAGAIN;
+    }
+    if (!tg_http1_is(bytes.ptr[at], TG_HTTP1_TOKEN)) {
+        return tg_http1_refuse(fault, 400, "malformed method");
+    }
+    *start = at;
+    return TG_OK;
+}
+
+enum tg_err tg_http1_parse_request(struct tg_slice bytes, size_t *scanned,
+                                   const struct tg_http1_limits *limits, struct tg_arena *arena,
+                                   struct tg_http1_request *out, size_t *head_len,
+                                   struct tg_http1_fault *fault)
+{
+    struct tg_http1_request request = {0};
+    struct tg_http1_fields fields;
+    size_t start = 0;
+    size_t end = 0;
+    const char *rest = NULL;
+    enum tg_err err = find_start(bytes, &start, fault);
+    if (err == TG_OK) {
+        err = tg_http1_find_end(bytes, start, scanned, limits, &end, fault);
+    }
+    if (err == TG_OK) {
+        err = parse_request_line(bytes.ptr + start, &request, &rest, fault);
+    }
+    if (err == TG_OK) {
+        err =
+            tg_http1_parse_fields(rest, bytes.ptr + end, request.minor, limits->count, arena, &fields, fault);
+    }
+    if (err == TG_OK) {
+        err = check_host(&fields, &request, fault);
+    }
+    if (err != TG_OK) {
+        return err;
+    }
+    request.headers = fields.headers;
+    request.keep_alive = tg_http1_keep_alive(&fields, request.minor);
+    request.expect_continue = fields.expect_continue;
+    request.framing = fields.has_coding   ? TG_HTTP1_CHUNKED
+                      : fields.has_length ? TG_HTTP1_LENGTH
+                                          : TG_HTTP1_NO_BODY;
+    request.content_length = fields.content_length;
+    *out = request;
+    *head_len = end;
+    return TG_OK;
+}
+
+/* version SP 3DIGIT [ SP reason ] CR LF; servers that leave out the last blank are many. */
+static enum tg_err parse_status_line(struct tg_slice head, struct tg_http1_response *out, const char **rest,
+                                     struct tg_http1_fault *fault)
+{
+    struct tg_slice line = tg_slice_head(head, tg_slice_find(head, '\n') - 1);
+    if (line.len < VERSION_LEN + 4 || line.ptr[VERSION_LEN] != ' ') {
+        return tg_http1_refuse(fault, 400, "malformed status line");
+    }
+    uint64_t status = 0;
+    struct tg_slice digits = tg_slice_make(line.ptr + VERSION_LEN + 1, 3);
+    struct tg_slice reason = tg_slice_from(line, VERSION_LEN + 4);
+    bool blank = reason.len > 0 && reason.ptr[0] == ' ';
+    if (tg_slice_to_u64(digits, &status) != TG_OK || status < 100 || blank != (reason.len > 0) ||
+        !tg_header_value_ok(reason)) {
+        return tg_http1_refuse(fault, 400, "malformed status line");
+    }
+    out->status = (int)status;
+    out->reason = tg_slice_from(reason, 1);
+    *rest = line.ptr + line.len + 2;
+    return tg_http1_parse_version(line.ptr, &out->minor, fault);
+}
+
+/* RFC 9112 6.3. */
+static enum tg_http1_framing response_framing(int status, struct tg_slice method,
+                                              const struct tg_http1_fields *fields)
+{
+    if (status < 200 || status == 204 || status == 304 || tg_slice_eq(method, TG_LIT("HEAD"))) {
+        return TG_HTTP1_NO_BODY;
+    }
+    if (fields->has_coding) {
+        return TG_HTTP1_CHUNKED;
+    }
+    return fields->has_length ? TG_HTTP1_LENGTH : TG_HTTP1_UNTIL_CLOSE;
+}
+
+enum tg_err tg_http1_parse_response(struct tg_slice bytes, size_t *scanned,
+                                    const struct tg_http1_limits *limits, struct tg_slice method,
+                                    struct tg_arena *arena, struct tg_http1_response *out, size_t *head_len,
+                                    struct tg_http1_fault *fault)
+{
+    struct tg_http1_response response = {0};
+    struct tg_http1_fields fields;
+    size_t end = 0;
+    const char *rest = NULL;
+    if (bytes.len == 0) {
+        return TG_EAGAIN;
+    }
+    if (bytes.ptr[0] != 'H') {
+        return tg_http1_refuse(fault, 400, "not an HTTP response");
+    }
+    enum tg_err err = tg_http1_find_end(bytes, 0, scanned, limits, &end, fault);
+    if (err == TG_OK) {
+        err = parse_status_line(tg_slice_head(bytes, end), &response, &rest, fault);
+    }
+    if (err == TG_OK) {
+        err = tg_http1_parse_fields(rest, bytes.ptr + end, response.minor, limits->count, arena, &fields,
+                                    fault);
+    }
+    if (err != TG_OK) {
+        return err;
+    }
+    response.headers = fields.headers;
+    response.framing = response_framing(response.status, method, &fields);
+    response.keep_alive =
+        response.framing != TG_HTTP1_UNTIL_CLOSE && tg_http1_keep_alive(&fields, response.minor);
+    response.content_length = fields.content_length;
+    *out = response;
+    *head_len = end;
+    return TG_OK;
+}

@@ -1,0 +1,165 @@
+/* Writing of heads: everything is looked at and counted first, so that a head is appended whole or not at
+ * all. */
+#include "server/io/http1_private.h"
+
+enum { FIELD_EXTRA = 4, FIRST_STATUS = 100, LAST_STATUS = 999 };
+
+/* X(status, phrase), RFC 9110 section 15 and the IANA registry. */
+#define REASON_TABLE(X)                                                                                      \
+    X(100, "Continue")                                                                                       \
+    X(101, "Switching Protocols")                                                                            \
+    X(103, "Early Hints")                                                                                    \
+    X(200, "OK")                                                                                             \
+    X(201, "Created")                                                                                        \
+    X(202, "Accepted")                                                                                       \
+    X(203, "Non-Authoritative Information")                                                                  \
+    X(204, "No Content")                                                                                     \
+    X(205, "Reset Content")                                                                                  \
+    X(206, "Partial Content")                                                                                \
+    X(207, "Multi-Status")                                                                                   \
+    X(300, "Multiple Choices")                                                                               \
+    X(301, "Moved Permanently")                                                                              \
+    X(302, "Found")                                                                                          \
+    X(303, "See Other")                                                                                      \
+    X(304, "Not Modified")                                                                                   \
+    X(307, "Temporary Redirect")                                                                             \
+    X(308, "Permanent Redirect")                                                                             \
+    X(400, "Bad Request")                                                                                    \
+    X(401, "Unauthorized")                                                                                   \
+    X(402, "Payment Required")                                                                               \
+    X(403, "Forbidden")                                                                                      \
+    X(404, "Not Found")                                                                                      \
+    X(405, "Method Not Allowed")                                                                             \
+    X(406, "Not Acceptable")                                                                                 \
+    X(408, "Request Timeout")                                                                                \
+    X(409, "Conflict")                                                                                       \
+    X(410, "Gone")                                                                                           \
+    X(411, "Length Required")                                                                                \
+    X(412, "Precondition Failed")                                                                            \
+    X(413, "Content Too Large")                                                                              \
+    X(414, "URI Too Long")                                                                                   \
+    X(415, "Unsupported Media Type")                                                                         \
+    X(416, "Range Not Satisfiable")                                                                          \
+    X(417, "Expectation Failed")                                                                             \
+    X(418, "I'm a teapot")                                                                                   \
+    X(421, "Misdirected Request")                                                                            \
+    X(422, "Unprocessable Content")                                                                          \
+    X(424, "Failed Dependency")                                                                              \
+    X(425, "Too Early")                                                                                      \
+    X(426, "Upgrade Required")                                                                               \
+    X(428, "Precondition Required")                                                                          \
+    X(429, "Too Many Requests")                                                                              \
+    X(431, "Request Header Fields Too Large")                                                                \
+    X(451, "Unavailable For Legal Reasons")                                                                  \
+    X(500, "Internal Server Error")                                                                          \
+    X(501, "Not Implemented")                                                                                \
+    X(502, "Bad Gateway")                                                                                    \
+    X(503, "Service Unavailable")                                                                            \
+    X(504, "Gateway Timeout")                                                                                \
+    X(505, "HTTP Version Not Supported")                                                                     \
+    X(507, "Insufficient Storage")                                                                           \
+    X(511, "Network Authentication Required")
+
+const char *tg_http1_reason(int status)
+{
+    switch (status) {
+#define X(number, phrase)                                                                                    \
+    case number:                                                                                             \
+        return phrase;
+        REASON_TABLE(X)
+#undef X
+    default:
+        return "Unknown";
+    }
+}
+
+static bool all_in(struct tg_slice text, unsigned char class)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!tg_http1_is(text.ptr[i], class)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Bytes that the fields and the empty line take, or 0 when one of them cannot be written. */
+static size_t fields_size(const struct tg_headers *headers)
+{
+    size_t size = 2;
+    for (size_t i = 0; i < headers->count; i++) {
+        struct tg_slice name = headers->items[i].name;
+        struct tg_slice value = headers->items[i].value;
+        if (name.len == 0 || !all_in(name, TG_HTTP1_TOKEN) || !all_in(value, TG_HTTP1_VALUE)) {
+            return 0;
+        }
+        size += name.len + value.len + FIELD_EXTRA;
+    }
+    return size;
+}
+
+static char *put(char *at, struct tg_slice bytes)
+{
+    if (bytes.len > 0) {
+        memcpy(at, bytes.ptr, bytes.len);
+    }
+    return at + bytes.len;
+}
+
+static char *put_fields(char *at, const struct tg_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        at = put(at, headers->items[i].name);
+        at = put(at, TG_LIT(": "));
+        at = put(at, tg_slice_trim(headers->items[i].value));
+        at = put(at, TG_LIT("\r\n"));
+    }
+    return put(at, TG_LIT("\r\n"));
+}
+
+enum tg_err tg_http1_write_request(struct tg_buf *out, struct tg_slice method, struct tg_slice target,
+                                   const struct tg_headers *headers)
+{
+    size_t size = fields_size(headers);
+    if (size == 0 || method.len == 0 || !all_in(method, TG_HTTP1_TOKEN) || target.len == 0 ||
+        !all_in(target, TG_HTTP1_TARGET)) {
+        return TG_EINVAL;
+    }
+    struct tg_slice version = TG_LIT(" HTTP/1.1\r\n");
+    char *space;
+    enum tg_err err = tg_buf_reserve(out, size + method.len + 1 + target.len + version.len, &space);
+    if (err != TG_OK) {
+        return err;
+    }
+    char *at = put(space, method);
+    at = put(at, TG_LIT(" "));
+    at = put(at, target);
+    at = put(at, version);
+    at = put_fields(at, headers);
+    tg_buf_commit(out, (size_t)(at - space));
+    return TG_OK;
+}
+
+enum tg_err tg_http1_write_response(struct tg_buf *out, int status, const struct tg_headers *headers)
+{
+    size_t size = fields_size(headers);
+    if (size == 0 || status < FIRST_STATUS || status > LAST_STATUS) {
+        return TG_EINVAL;
+    }
+    struct tg_slice version = TG_LIT("HTTP/1.1 ");
+    char digits[4] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10),
+                      ' '};
+    struct tg_slice reason = tg_slice_cstr(tg_http1_reason(status));
+    char *space;
+    enum tg_err err = tg_buf_reserve(out, size + version.len + sizeof digits + reason.len + 2, &space);
+    if (err != TG_OK) {
+        return err;
+    }
+    char *at = put(space, version);
+    at = put(at, tg_slice_make(digits, sizeof digits));
+    at = put(at, reason);
+    at = put(at, TG_LIT("\r\n"));
+    at = put_fields(at, headers);
+    tg_buf_commit(out, (size_t)(at - space));
+    return TG_OK;
+}
