@@ -31,15 +31,21 @@ enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool tg_utf8_valid(struct tg_slice text);
+/* Length of the first character, or of the maximal ill-formed part in its place; text is not empty. */
+size_t tg_utf8_step(struct tg_slice text, bool *well_formed);
 /* The text with every maximal ill-formed part replaced by U+FFFD, as the WHATWG decoder does it; *out is the
  * input itself when it is valid. */
 enum tg_err tg_utf8_repair(struct tg_arena *arena, struct tg_slice text, struct tg_slice *out) TG_MUST_CHECK;
 
 enum { TG_TIME_TEXT_MAX = 32 };
-/* Common Log Format in UTC, `02/Jan/2026:03:04:05 +0000`; NUL-terminated, returns the length. */
+/* The writers of dates NUL-terminate, return the length, and hold to the years 0 to 9999. */
+
+/* Common Log Format in UTC, `02/Jan/2026:03:04:05 +0000`. */
 size_t tg_time_clf(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
 /* ISO 8601 UTC with milliseconds, `2026-01-02T03:04:05.123Z`. */
 size_t tg_time_iso(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
+/* `20260102T030405Z`. */
+size_t tg_time_basic(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
 /* `20260102T030405Z` to seconds since 1970; TG_ESYNTAX. */
 enum tg_err tg_time_parse_basic(struct tg_slice text, int64_t *seconds) TG_MUST_CHECK;
 

@@ -20,7 +20,8 @@ enum tg_json_type {
 };
 
 /* Reads one value, nothing but blanks after it. Strict RFC 8259, duplicate keys: last wins, depth limited by
- * the library (2048), \u0000 allowed. TG_ESYNTAX, TG_ENOMEM. */
+ * the library (2048), \u0000 allowed but not in keys. When an integer is outside of int64_t, every integer of
+ * the text becomes a real. TG_ESYNTAX (also a real past a double's range), TG_ENOMEM. */
 enum tg_err tg_json_parse(struct tg_arena *arena, struct tg_slice text,
                           const struct tg_json **out) TG_MUST_CHECK;
 
@@ -34,7 +35,10 @@ const struct tg_json *tg_json_at(const struct tg_json *array, size_t index);
 /* Empty unless a string. */
 struct tg_slice tg_json_string(const struct tg_json *value);
 bool tg_json_bool(const struct tg_json *value);
+/* 0 unless an integer. */
 int64_t tg_json_integer(const struct tg_json *value);
+/* 0 unless an integer or a real. */
+double tg_json_number(const struct tg_json *value);
 /* In the order of the text. Stops when visit returns false. */
 void tg_json_each(const struct tg_json *object,
                   bool (*visit)(void *arg, struct tg_slice key, const struct tg_json *value), void *arg);
@@ -43,6 +47,8 @@ void tg_json_each(const struct tg_json *object,
 enum tg_err tg_json_stringify(struct tg_arena *arena, const struct tg_json *value,
                               struct tg_slice *out) TG_MUST_CHECK;
 
+/* Appends the value as compact JSON, strings quoted; part of it may have been appended on failure. */
+enum tg_err tg_json_write(struct tg_buf *out, const struct tg_json *value) TG_MUST_CHECK;
 /* Appends "text" with quotes and escapes: \" \\ \b \f \n \r \t and \u00XX for other controls; bytes >= 0x80
  * pass as they are (callers hand in valid UTF-8 or repair it first). */
 enum tg_err tg_json_write_string(struct tg_buf *out, struct tg_slice text) TG_MUST_CHECK;

@@ -1,0 +1,205 @@
+#include "server/base/codec.h"
+
+static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char urlsafe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void encode64(const char *alphabet, const unsigned char *in, size_t len, char *out)
+{
+    for (; len >= 3; len -= 3, in += 3) {
+        *out++ = alphabet[in[0] >> 2];
+        *out++ = alphabet[(in[0] & 0x03) << 4 | in[1] >> 4];
+        *out++ = alphabet[(in[1] & 0x0f) << 2 | in[2] >> 6];
+        *out++ = alphabet[in[2] & 0x3f];
+    }
+    if (len > 0) {
+        unsigned second = len > 1 ? in[1] : 0;
+        *out++ = alphabet[in[0] >> 2];
+        *out++ = alphabet[(in[0] & 0x03) << 4 | second >> 4];
+        *out++ = len > 1 ? alphabet[(second & 0x0f) << 2] : '=';
+        *out++ = '=';
+    }
+}
+
+/* The six bits that a character stands for, or 64. */
+static unsigned digit64(char c, char plus, char slash)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return (unsigned)(c - 'A');
+    }
+    if (c >= 'a' && c <= 'z') {
+        return (unsigned)(c - 'a') + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return (unsigned)(c - '0') + 52;
+    }
+    return c == plus ? 62 : c == slash ? 63 : 64;
+}
+
+/* Decodes text without padding; its length is not 1 modulo 4. *spare gets the unused bits of the last
+ * character. */
+static enum tg_err decode64(struct tg_slice text, char plus, char slash, unsigned char *out, unsigned *spare)
+{
+    unsigned bits = 0, held = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = digit64(text.ptr[i], plus, slash);
+        if (digit == 64) {
+            return TG_ESYNTAX;
+        }
+        bits = bits << 6 | digit;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            *out++ = (unsigned char)(bits >> held);
+            bits &= (1u << held) - 1;
+        }
+    }
+    *spare = bits;
+    return TG_OK;
+}
+
+static struct tg_slice without_padding(struct tg_slice text)
+{
+    if (text.len > 0 && text.len % 4 == 0) {
+        for (int i = 0; i < 2 && text.ptr[text.len - 1] == '='; i++) {
+            text.len--;
+        }
+    }
+    return text;
+}
+
+enum tg_err tg_base64_encode(struct tg_buf *out, struct tg_slice bytes)
+{
+    char *space;
+    if (bytes.len > SIZE_MAX / 2) {
+        return TG_ELIMIT;
+    }
+    enum tg_err err = tg_buf_reserve(out, TG_BASE64_LEN(bytes.len), &space);
+    if (err == TG_OK && bytes.len > 0) {
+        encode64(standard, (const unsigned char *)bytes.ptr, bytes.len, space);
+        tg_buf_commit(out, TG_BASE64_LEN(bytes.len));
+    }
+    return err;
+}
+
+enum tg_err tg_base64_decode(struct tg_arena *arena, struct tg_slice text, struct tg_slice *out)
+{
+    text = without_padding(text);
+    if (text.len % 4 == 1) {
+        return TG_ESYNTAX;
+    }
+    size_t len = text.len / 4 * 3 + text.len % 4 * 3 / 4;
+    unsigned char *bytes = tg_arena_alloc(arena, len + 1);
+    if (bytes == NULL) {
+        return TG_ENOMEM;
+    }
+    unsigned spare;
+    enum tg_err err = decode64(text, '+', '/', bytes, &spare);
+    if (err == TG_OK) {
+        bytes[len] = '\0';
+        *out = tg_slice_make(bytes, len);
+    }
+    return err;
+}
+
+void tg_base64url_encode(const void *bytes, size_t len, char *out)
+{
+    encode64(urlsafe, bytes, len, out);
+}
+
+enum tg_err tg_base64url_decode(struct tg_slice text, void *bytes, size_t len)
+{
+    unsigned char group[3];
+    unsigned spare = 0;
+    if (len > SIZE_MAX / 2 || text.len != TG_BASE64_LEN(len)) {
+        return TG_ESYNTAX;
+    }
+    text = without_padding(text);
+    if (text.len != len / 3 * 4 + (len % 3 > 0 ? len % 3 + 1 : 0)) {
+        return TG_ESYNTAX;
+    }
+    /* First a look at all of it, since a failure must leave the bytes as they were. */
+    for (size_t at = 0; at < text.len; at += 4) {
+        struct tg_slice part = tg_slice_head(tg_slice_from(text, at), 4);
+        if (decode64(part, '-', '_', group, &spare) != TG_OK || spare != 0) {
+            return TG_ESYNTAX;
+        }
+    }
+    return decode64(text, '-', '_', bytes, &spare);
+}
+
+void tg_hex_encode(const void *bytes, size_t len, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *in = bytes;
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[in[i] >> 4];
+        *out++ = digits[in[i] & 0x0f];
+    }
+}
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+enum tg_err tg_percent_encode(struct tg_buf *out, struct tg_slice bytes, bool keep_slash)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t need = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        need += is_unreserved(bytes.ptr[i]) || (keep_slash && bytes.ptr[i] == '/') ? 1 : 3;
+    }
+    char *space;
+    enum tg_err err = tg_buf_reserve(out, need, &space);
+    if (err != TG_OK) {
+        return err;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.ptr[i];
+        if (is_unreserved((char)c) || (keep_slash && c == '/')) {
+            *space++ = (char)c;
+        } else {
+            *space++ = '%';
+            *space++ = digits[c >> 4];
+            *space++ = digits[c & 0x0f];
+        }
+    }
+    tg_buf_commit(out, need);
+    return TG_OK;
+}
+
+/* The value of a hexadecimal digit, or 16. */
+static unsigned digit16(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return (unsigned)(c - '0');
+    }
+    if (c >= 'a' && c <= 'f') {
+        return (unsigned)(c - 'a') + 10;
+    }
+    return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
+}
+
+enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool plus_is_space,
+                              struct tg_slice *out)
+{
+    struct tg_slice copy;
+    enum tg_err err = tg_arena_copy(arena, text, &copy);
+    if (err != TG_OK) {
+        return err;
+    }
+    char *start = (char *)(uintptr_t)copy.ptr, *to = start;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '%' && text.len - i > 2 && digit16(text.ptr[i + 1]) < 16 && digit16(text.ptr[i + 2]) < 16) {
+            *to++ = (char)(digit16(text.ptr[i + 1]) << 4 | digit16(text.ptr[i + 2]));
+            i += 2;
+        } else {
+            *to++ = c == '+' && plus_is_space ? ' ' : c;
+        }
+    }
+    *to = '\0';
+    *out = tg_slice_make(start, (size_t)(to - start));
+    return TG_OK;
+}

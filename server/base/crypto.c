@@ -1,0 +1,167 @@
+/* OpenSSL's digest functions of old are used on purpose: their state lives on the stack, where the EVP
+ * interface of OpenSSL 3 looks the algorithm up under a lock and allocates twice a digest. 300 bytes take 180
+ * ns so and 470 ns through EVP; a MAC takes 300 ns and 1170 ns. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "server/base/crypto.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <sys/random.h>
+
+enum { SHA256_BLOCK = 64 };
+
+enum tg_err tg_sha256(struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
+{
+    SHA256_CTX ctx;
+    bool ok = SHA256_Init(&ctx) == 1 && SHA256_Update(&ctx, bytes.ptr, bytes.len) == 1 &&
+              SHA256_Final(out, &ctx) == 1;
+    return ok ? TG_OK : TG_ENOMEM;
+}
+
+/* The digest of a key block xored with `pad`, then the bytes (RFC 2104). */
+static enum tg_err keyed_digest(const unsigned char key[SHA256_BLOCK], unsigned char pad,
+                                struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
+{
+    SHA256_CTX ctx;
+    unsigned char block[SHA256_BLOCK];
+    for (size_t i = 0; i < sizeof block; i++) {
+        block[i] = (unsigned char)(key[i] ^ pad);
+    }
+    bool ok = SHA256_Init(&ctx) == 1 && SHA256_Update(&ctx, block, sizeof block) == 1 &&
+              SHA256_Update(&ctx, bytes.ptr, bytes.len) == 1 && SHA256_Final(out, &ctx) == 1;
+    OPENSSL_cleanse(block, sizeof block);
+    OPENSSL_cleanse(&ctx, sizeof ctx);
+    return ok ? TG_OK : TG_ENOMEM;
+}
+
+enum tg_err tg_hmac_sha256(struct tg_slice key, struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
+{
+    unsigned char block[SHA256_BLOCK] = {0}, inner[TG_SHA256_LEN];
+    enum tg_err err = TG_OK;
+    if (key.len > sizeof block) {
+        err = tg_sha256(key, block);
+    } else if (key.len > 0) {
+        memcpy(block, key.ptr, key.len);
+    }
+    if (err == TG_OK) {
+        err = keyed_digest(block, 0x36, bytes, inner);
+    }
+    if (err == TG_OK) {
+        err = keyed_digest(block, 0x5c, tg_slice_make(inner, sizeof inner), out);
+    }
+    OPENSSL_cleanse(block, sizeof block);
+    return err;
+}
+
+enum tg_err tg_sha1(struct tg_slice bytes, unsigned char out[TG_SHA1_LEN])
+{
+    SHA_CTX ctx;
+    bool ok =
+        SHA1_Init(&ctx) == 1 && SHA1_Update(&ctx, bytes.ptr, bytes.len) == 1 && SHA1_Final(out, &ctx) == 1;
+    return ok ? TG_OK : TG_ENOMEM;
+}
+
+static uint64_t rotate(uint64_t value, unsigned bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static uint64_t little_endian(const unsigned char *bytes, size_t len)
+{
+    uint64_t value = 0;
+    for (size_t i = len; i > 0; i--) {
+        value = value << 8 | bytes[i - 1];
+    }
+    return value;
+}
+
+static void sip_rounds(uint64_t v[4], int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        v[0] += v[1];
+        v[1] = rotate(v[1], 13) ^ v[0];
+        v[0] = rotate(v[0], 32);
+        v[2] += v[3];
+        v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] += v[3];
+        v[3] = rotate(v[3], 21) ^ v[0];
+        v[2] += v[1];
+        v[1] = rotate(v[1], 17) ^ v[2];
+        v[2] = rotate(v[2], 32);
+    }
+}
+
+uint64_t tg_siphash(const unsigned char key[16], const void *bytes, size_t len)
+{
+    const unsigned char *in = bytes;
+    uint64_t k0 = little_endian(key, 8), k1 = little_endian(key + 8, 8);
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
+                     k1 ^ 0x7465646279746573u};
+    size_t whole = len - len % 8;
+    for (size_t at = 0; at <= whole; at += 8) {
+        uint64_t word = at < whole
+                            ? little_endian(in + at, 8)
+                            : (uint64_t)len << 56 | (len > whole ? little_endian(in + at, len % 8) : 0);
+        v[3] ^= word;
+        sip_rounds(v, 2);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xff;
+    sip_rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+enum tg_err tg_random_bytes(void *out, size_t len)
+{
+    unsigned char *to = out;
+    while (len > 0) {
+        ssize_t got = getrandom(to, len, 0);
+        if (got < 0 && errno != EINTR) {
+            return TG_EIO;
+        }
+        if (got > 0) {
+            to += got;
+            len -= (size_t)got;
+        }
+    }
+    return TG_OK;
+}
+
+void tg_rng_seed(struct tg_rng *rng, uint64_t seed)
+{
+    /* splitmix64, as the authors of xoshiro advise; never all zero. */
+    for (size_t i = 0; i < 4; i++) {
+        seed += 0x9e3779b97f4a7c15u;
+        uint64_t z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        rng->state[i] = z ^ z >> 31;
+    }
+}
+
+uint64_t tg_rng_next(struct tg_rng *rng)
+{
+    uint64_t *s = rng->state;
+    uint64_t result = rotate(s[1] * 5, 7) * 9;
+    uint64_t shifted = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= shifted;
+    s[3] = rotate(s[3], 45);
+    return result;
+}
+
+void tg_rng_fill(struct tg_rng *rng, void *out, size_t len)
+{
+    unsigned char *to = out;
+    while (len > 0) {
+        uint64_t word = tg_rng_next(rng);
+        size_t part = len < sizeof word ? len : sizeof word;
+        memcpy(to, &word, part);
+        to += part;
+        len -= part;
+    }
+}
