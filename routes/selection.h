@@ -1,6 +1,7 @@
-/* Selection expressions (spec 1.12): text with variables that yields a key. Compiled when the configuration is loaded,
- * evaluated per message. A compiled expression lives in the arena it was compiled into, is immutable and may be shared.
- * It picks no route: that a result names a route is the caller's business, `/regex/` keys too. */
+/* Selection expressions (spec 1.12): text with variables that yields a key. Compiled when the configuration
+ * is loaded, evaluated per message. A compiled expression lives in the arena it was compiled into, is
+ * immutable and may be shared. It picks no route: that a result names a route is the caller's business,
+ * `/regex/` keys too. */
 #ifndef TG_ROUTES_SELECTION_H
 #define TG_ROUTES_SELECTION_H
 
@@ -32,17 +33,19 @@ struct tg_selection_input {
 };
 
 /* `allowed` is a set of TG_SELECT_*. An unwrapped `$variable` ends at the first character outside
- * `A-Za-z0-9_.$[]'"*@-` (section 11, row 20). TG_ESYNTAX with *error = what is wrong and at which character (counted in
- * bytes from 1), in the arena; TG_ENOMEM. The text is borrowed by the result. An empty expression is an error. */
+ * `A-Za-z0-9_.$[]'"*@-` (section 11, row 20). TG_ESYNTAX with *error = what is wrong and at which character
+ * (counted in bytes from 1), in the arena; TG_ENOMEM. The text is borrowed by the result. An empty expression
+ * is an error. */
 enum tg_err tg_selection_compile(struct tg_arena *arena, struct tg_slice text, unsigned allowed,
                                  struct tg_selection *out, struct tg_slice *error) TG_MUST_CHECK;
 
-/* The result, a slice of the body, of the expression or of the arena. Missing values are empty. TG_ESYNTAX: the
- * expression reads the request body and that is not JSON or nests too deep; the caller takes `$default`. A response
- * body that is not JSON reads as missing. An expression of one variable over a string without escapes allocates
- * nothing. TG_ENOMEM. */
-enum tg_err tg_selection_evaluate(const struct tg_selection *selection, const struct tg_selection_input *input,
-                                  struct tg_arena *arena, struct tg_slice *out) TG_MUST_CHECK;
+/* The result, a slice of the body, of the expression or of the arena. Missing values are empty. TG_ESYNTAX:
+ * the expression reads the request body and that is not JSON or nests too deep; the caller takes `$default`.
+ * A response body that is not JSON reads as missing. An expression of one variable over a string without
+ * escapes allocates nothing. TG_ENOMEM. */
+enum tg_err tg_selection_evaluate(const struct tg_selection *selection,
+                                  const struct tg_selection_input *input, struct tg_arena *arena,
+                                  struct tg_slice *out) TG_MUST_CHECK;
 
 /* Whether evaluation reads the request body. */
 bool tg_selection_reads_body(const struct tg_selection *selection);

@@ -1,5 +1,5 @@
-/* `${stageVariables.NAME}` in configuration strings such as integrationUri (spec 4.2). Compiled into the caller's arena,
- * immutable. Other `${` text is an error, a lone `$` is itself. */
+/* `${stageVariables.NAME}` in configuration strings such as integrationUri (spec 4.2). Compiled into the
+ * caller's arena, immutable. Other `${` text is an error, a lone `$` is itself. */
 #ifndef TG_ROUTES_STAGEVARS_H
 #define TG_ROUTES_STAGEVARS_H
 
@@ -16,15 +16,17 @@ struct tg_stagevars {
     size_t count;
 };
 
-/* TG_ESYNTAX with *error = what is wrong and at which character (bytes from 1), in the arena; TG_ENOMEM. The text is
- * borrowed by the result. */
+/* TG_ESYNTAX with *error = what is wrong and at which character (bytes from 1), in the arena; TG_ENOMEM. The
+ * text is borrowed by the result. */
 enum tg_err tg_stagevars_compile(struct tg_arena *arena, struct tg_slice text, struct tg_stagevars *out,
                                  struct tg_slice *error) TG_MUST_CHECK;
 
-/* `variables` maps names to `const struct tg_slice *`; it may be NULL: none. Text without variables is returned as it
- * is, with no memory. TG_ENOTFOUND with *missing = the name of the first unknown variable; TG_ENOMEM. */
+/* `variables` maps names to `const struct tg_slice *`; it may be NULL: none. Text without variables is
+ * returned as it is, with no memory. TG_ENOTFOUND with *missing = the name of the first unknown variable;
+ * TG_ENOMEM. */
 enum tg_err tg_stagevars_evaluate(const struct tg_stagevars *text, const struct tg_map *variables,
-                                  struct tg_arena *arena, struct tg_slice *out, struct tg_slice *missing) TG_MUST_CHECK;
+                                  struct tg_arena *arena, struct tg_slice *out,
+                                  struct tg_slice *missing) TG_MUST_CHECK;
 
 /* Letters, digits, underscore; 1-64 of them. */
 bool tg_stagevars_name_ok(struct tg_slice name);

@@ -1,6 +1,6 @@
-/* Where the variables of a request come from: the one look-up that mapping, selection, identity sources and access logs
- * use. The request pipeline implements it; whoever evaluates an expression borrows it for the call. Names come without
- * their prefix: `route.request.header.Foo` is TG_VAR_HEADER and "Foo". */
+/* Where the variables of a request come from: the one look-up that mapping, selection, identity sources and
+ * access logs use. The request pipeline implements it; whoever evaluates an expression borrows it for the
+ * call. Names come without their prefix: `route.request.header.Foo` is TG_VAR_HEADER and "Foo". */
 #ifndef TG_ROUTES_VARS_H
 #define TG_ROUTES_VARS_H
 
@@ -30,8 +30,9 @@ struct tg_var_values {
 };
 
 struct tg_vars {
-    /* Fills *out with slices that live at least as long as `arena`; memory for them and for `items` may come from it.
-     * An unknown name or a scope without meaning here is TG_OK with no values. The only failure is TG_ENOMEM. */
+    /* Fills *out with slices that live at least as long as `arena`; memory for them and for `items` may come
+     * from it. An unknown name or a scope without meaning here is TG_OK with no values. The only failure is
+     * TG_ENOMEM. */
     enum tg_err (*lookup)(void *arg, enum tg_var_scope scope, struct tg_slice name, struct tg_arena *arena,
                           struct tg_var_values *out);
     void *arg;
