@@ -36,8 +36,8 @@ enum tg_err tg_mapping_add(struct tg_mapping *mapping, struct tg_arena *arena, s
 /* Applies the rows in order. A header is replaced, several values joined by commas, control characters
  * removed. A query parameter is added percent-encoded, once a value. A placeholder `{name}` is replaced by
  * the percent-encoded value as one segment; those that no row names stay, those whose source does not resolve
- * become empty, as does a value that would be a dot segment (`.`, `..`). Any other unresolved source leaves
- * its target alone. TG_ENOMEM. */
+ * become empty, as does a value of dots alone, which a back end might take for a step up. Any other
+ * unresolved source leaves its target alone. TG_ENOMEM. */
 enum tg_err tg_mapping_apply(const struct tg_mapping *mapping, const struct tg_vars *vars,
                              enum tg_jsonscan_mode json, struct tg_arena *arena,
                              struct tg_mapping_request *request) TG_MUST_CHECK;

@@ -4,7 +4,7 @@
 #define TG_ROUTES_STAGEVARS_H
 
 #include "server/base/arena.h"
-#include "server/base/map.h"
+#include "server/base/strings.h"
 
 struct tg_stagevars_part {
     bool is_variable;
@@ -21,10 +21,9 @@ struct tg_stagevars {
 enum tg_err tg_stagevars_compile(struct tg_arena *arena, struct tg_slice text, struct tg_stagevars *out,
                                  struct tg_slice *error) TG_MUST_CHECK;
 
-/* `variables` maps names to `const struct tg_slice *`; it may be NULL: none. Text without variables is
- * returned as it is, with no memory. TG_ENOTFOUND with *missing = the name of the first unknown variable;
- * TG_ENOMEM. */
-enum tg_err tg_stagevars_evaluate(const struct tg_stagevars *text, const struct tg_map *variables,
+/* `variables` may be NULL: none. Text without variables is returned as it is, with no memory. TG_ENOTFOUND
+ * with *missing = the name of the first unknown variable; TG_ENOMEM. */
+enum tg_err tg_stagevars_evaluate(const struct tg_stagevars *text, const struct tg_string_map *variables,
                                   struct tg_arena *arena, struct tg_slice *out,
                                   struct tg_slice *missing) TG_MUST_CHECK;
 
