@@ -1,0 +1,71 @@
+// An HTTP back end that records requests and answers by script.
+import http from 'node:http';
+import { onEnd } from './scope.mjs';
+import { DEADLINE, waitFor } from './wait.mjs';
+
+class Backend {
+  constructor() {
+    this.requests = [];
+    this.script = () => ({});
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  // script(request) -> {status, headers, body, delay, hang, reset, raw} or a promise of it. `headers` may be an array of pairs.
+  // hang: never answers; reset: cuts the connection; raw: bytes written instead of a response.
+  answer(script) {
+    this.script = typeof script === 'function' ? script : () => script;
+    return this;
+  }
+
+  filter(match) {
+    return this.requests.filter(match);
+  }
+
+  async request(match, { timeout = DEADLINE } = {}) {
+    return waitFor(() => this.requests.find(match), { timeout, what: `a back-end request ${match}` });
+  }
+
+  async handle(req, res, body) {
+    const record = { method: req.method, url: req.url, headers: req.headers, rawHeaders: req.rawHeaders, body, text: body.toString(), at: Date.now() };
+    record.closed = new Promise((resolve) => res.once('close', () => resolve(res.writableFinished)));
+    this.requests.push(record);
+    const out = (await this.script(record)) ?? {};
+    if (out.delay) await new Promise((resolve) => setTimeout(resolve, out.delay));
+    if (out.hang) return;
+    if (out.reset) {
+      req.socket.resetAndDestroy();
+      return;
+    }
+    if (out.raw !== undefined) {
+      req.socket.end(out.raw);
+      return;
+    }
+    const bytes = Buffer.from(out.body ?? '');
+    const headers = Array.isArray(out.headers) ? out.headers.flat() : Object.entries(out.headers ?? {}).flat();
+    res.writeHead(out.status ?? 200, [...headers, 'Content-Length', String(bytes.length)]);
+    res.end(bytes);
+  }
+}
+
+export async function startBackend(owner, script) {
+  const backend = new Backend();
+  if (script) backend.answer(script);
+  const server = http.createServer({ keepAliveTimeout: 60000 }, (req, res) => {
+    const chunks = [];
+    req.on('data', (chunk) => chunks.push(chunk));
+    req.on('error', () => {});
+    req.on('end', () => backend.handle(req, res, Buffer.concat(chunks)));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', 4096, resolve));
+  backend.port = server.address().port;
+  onEnd(owner, () =>
+    new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    }),
+  );
+  return backend;
+}
