@@ -102,6 +102,11 @@ enum tg_err tg_address_parse(struct tg_slice text, struct tg_address *out)
     return err;
 }
 
+enum tg_err tg_address_parse_ip(struct tg_slice text, struct tg_address *out)
+{
+    return parse_host(text, tg_slice_find(text, ':') < text.len ? AF_INET6 : AF_INET, out);
+}
+
 /* The IP address without decoration; IPv4-mapped as IPv4 when `mapped`. */
 static const char *ip_text(const struct tg_address *address, bool mapped, char text[INET6_ADDRSTRLEN])
 {

@@ -15,7 +15,9 @@ enum { TG_ADDRESS_TEXT_MAX = 128 };
 
 /* `127.0.0.1:80`, `[::1]:80`, `:80` (every IPv6 and IPv4 address), `unix:/path`. No names. TG_ESYNTAX. */
 enum tg_err tg_address_parse(struct tg_slice text, struct tg_address *out) TG_MUST_CHECK;
-/* The same form; NUL-terminated, returns the length. */
+/* An IP address alone, without brackets or zone; the port becomes 0. TG_ESYNTAX. */
+enum tg_err tg_address_parse_ip(struct tg_slice text, struct tg_address *out) TG_MUST_CHECK;
+/* The form that tg_address_parse reads; NUL-terminated, returns the length. */
 size_t tg_address_text(const struct tg_address *address, char out[TG_ADDRESS_TEXT_MAX]);
 /* The IP address alone (an IPv4-mapped IPv6 address as IPv4), or "unix". */
 size_t tg_address_ip(const struct tg_address *address, char out[TG_ADDRESS_TEXT_MAX]);

@@ -121,12 +121,30 @@ static void test_set_port(void **state)
     assert_int_equal(tg_address_port(&address), 0);
 }
 
+static void test_ip_alone(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"",       "localhost",    "1.2.3",    "[::1]",
+                                        "::1%lo", "127.0.0.1:80", "1.2.3.4 ", "0x7f000001"};
+    struct tg_address address;
+    char text[TG_ADDRESS_TEXT_MAX];
+    assert_int_equal(tg_address_parse_ip(TG_LIT("192.0.2.1"), &address), TG_OK);
+    tg_address_text(&address, text);
+    assert_string_equal(text, "192.0.2.1:0");
+    assert_int_equal(tg_address_parse_ip(TG_LIT("2001:db8::1"), &address), TG_OK);
+    tg_address_text(&address, text);
+    assert_string_equal(text, "[2001:db8::1]:0");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(tg_address_parse_ip(tg_slice_cstr(wrong[i]), &address), TG_ESYNTAX);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_unix_path_length), cmocka_unit_test(test_unnamed_unix_peer),
-        cmocka_unit_test(test_set_port),
+        cmocka_unit_test(test_set_port),         cmocka_unit_test(test_ip_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
