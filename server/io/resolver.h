@@ -21,11 +21,15 @@ typedef void tg_resolved_fn(void *arg, enum tg_err err, const struct tg_address 
 
 enum tg_err tg_resolver_new(struct tg_loop *loop, const struct tg_resolver_options *options,
                             struct tg_resolver **out) TG_MUST_CHECK;
-/* Questions under way must have been cancelled. */
+/* Questions under way must have been cancelled. A getaddrinfo that still runs ends unheard; tg_loop_free
+ * waits for it. */
 void tg_resolver_free(struct tg_resolver *resolver);
-/* Calls back exactly once, later, unless cancelled. The port is put into each address. */
+/* Calls back exactly once, later, unless cancelled. The port is put into each address. host: a name or an IP
+ * address without brackets. At once: TG_EINVAL (no host name), TG_EBUSY (max_entries names are being looked
+ * up), TG_ENOMEM. */
 enum tg_err tg_resolver_ask(struct tg_resolver *resolver, struct tg_slice host, uint16_t port,
                             tg_resolved_fn *done, void *arg, struct tg_resolve **out) TG_MUST_CHECK;
+/* NULL is allowed. */
 void tg_resolve_cancel(struct tg_resolve *question);
 
 #endif
