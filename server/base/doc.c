@@ -222,15 +222,15 @@ static enum tg_err on_start(struct builder *b, const yaml_event_t *event, enum t
         return fail(b, TG_ELIMIT, mark, "nested deeper than %zu levels", b->options.max_depth);
     }
     struct tg_doc_node *node = NULL;
-    enum tg_err err = check_tag(
-        b, mark, is_mapping ? event->data.mapping_start.tag : event->data.sequence_start.tag, type);
+    enum tg_err err =
+        check_tag(b, mark, is_mapping ? event->data.mapping_start.tag : event->data.sequence_start.tag, type);
     if (err == TG_OK) {
         err = node_new(b, mark, type, &node);
     }
     if (err == TG_OK) {
         node->open = true;
-        err = add_anchor(
-            b, is_mapping ? event->data.mapping_start.anchor : event->data.sequence_start.anchor, node);
+        err = add_anchor(b, is_mapping ? event->data.mapping_start.anchor : event->data.sequence_start.anchor,
+                         node);
     }
     if (err == TG_OK) {
         err = attach(b, node, false);
