@@ -61,7 +61,7 @@ static enum tg_err node_new(struct builder *b, const yaml_mark_t *mark, enum tg_
     node->line = mark->line + 1;
     node->column = mark->column + 1;
     node->weight = 1;
-    node->height = 1;
+    node->height = type == TG_DOC_SEQUENCE || type == TG_DOC_MAPPING ? 1 : 0;
     *out = node;
     return TG_OK;
 }
@@ -297,8 +297,7 @@ static enum tg_err on_alias(struct builder *b, const yaml_event_t *event)
     if (node->open) {
         return fail(b, TG_ESYNTAX, mark, "the anchor \"%.*s\" contains itself", TG_FMT(name));
     }
-    bool is_collection = node->type == TG_DOC_MAPPING || node->type == TG_DOC_SEQUENCE;
-    if (is_collection && b->depth + node->height > b->options.max_depth) {
+    if (b->depth + node->height > b->options.max_depth) {
         return fail(b, TG_ELIMIT, mark, "nested deeper than %zu levels", b->options.max_depth);
     }
     enum tg_err err = attach(b, node, true);

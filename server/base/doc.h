@@ -41,7 +41,7 @@ struct tg_doc_node {
     const char *origin;               /* file name, or where an override came from */
     size_t line, column;              /* from 1; line 0: not from a file */
     size_t weight;                    /* nodes beneath and itself, shared ones counted each time */
-    size_t height;                    /* levels beneath and its own */
+    size_t height;                    /* lists and mappings on the longest way down, itself included */
 };
 
 struct tg_doc_member {

@@ -5,6 +5,7 @@
 
 #include "server/base/doc.h"
 #include "server/base/doc_scalar.h"
+#include "server/base/json.h"
 
 const struct tg_doc_member *tg_doc_member(const struct tg_doc_node *node, struct tg_slice key)
 {
@@ -68,27 +69,11 @@ enum tg_err tg_doc_path(const struct tg_doc_node *node, struct tg_buf *out)
     return tg_buf_printf(out, "%s%.*s", dot, TG_FMT(node->key));
 }
 
-static enum tg_err write_string(struct tg_buf *out, struct tg_slice text)
-{
-    enum tg_err err = tg_buf_append_char(out, '"');
-    for (size_t i = 0; i < text.len && err == TG_OK; i++) {
-        char c = text.ptr[i];
-        if (c == '"' || c == '\\') {
-            err = tg_buf_printf(out, "\\%c", c);
-        } else if ((unsigned char)c < 0x20) {
-            err = tg_buf_printf(out, "\\u%04x", (unsigned)c);
-        } else {
-            err = tg_buf_append_char(out, c);
-        }
-    }
-    return err == TG_OK ? tg_buf_append_char(out, '"') : err;
-}
-
 static enum tg_err write_number(struct tg_buf *out, const struct tg_doc_node *node)
 {
     char text[32];
     if (!isfinite(node->real)) {
-        return write_string(out, node->text);
+        return tg_json_write_string(out, node->text);
     }
     (void)snprintf(text, sizeof text, "%.15g", node->real);
     if (strtod(text, NULL) != node->real) {
@@ -104,7 +89,7 @@ static enum tg_err write_members(const struct tg_doc_node *node, struct tg_buf *
     for (size_t i = 0; i < node->count && err == TG_OK; i++) {
         err = i > 0 ? tg_buf_append_char(out, ',') : TG_OK;
         if (err == TG_OK && is_mapping) {
-            err = write_string(out, node->members[i].key);
+            err = tg_json_write_string(out, node->members[i].key);
         }
         if (err == TG_OK && is_mapping) {
             err = tg_buf_append_char(out, ':');
@@ -128,7 +113,7 @@ enum tg_err tg_doc_json(const struct tg_doc_node *node, struct tg_buf *out)
     case TG_DOC_FLOAT:
         return write_number(out, node);
     case TG_DOC_STRING:
-        return write_string(out, node->text);
+        return tg_json_write_string(out, node->text);
     case TG_DOC_SEQUENCE:
     case TG_DOC_MAPPING:
         break;
@@ -235,7 +220,6 @@ static enum tg_err set_scalar(const struct setter *setter, struct tg_doc_node **
     node->raw = node->text;
     node->origin = setter->origin;
     node->weight = 1;
-    node->height = 1;
     tg_doc_resolve(node);
     *out = node;
     return TG_OK;
