@@ -219,8 +219,16 @@ static void test_cut_stream(void **state)
     assert_int_equal(read_when_ready(scene, space, sizeof(space), &len), TG_EIO);
 }
 
-/* One small read for each on_readable: the rest of a record waits decrypted, and no socket says so. */
-static void test_pending_bytes(void **state)
+static void wait_readable(struct scene *scene)
+{
+    int seen = scene->readable;
+    while (scene->readable == seen) {
+        tg_loop_run_once(scene->loop);
+    }
+}
+
+/* A long stream in small reads, one for each on_readable. */
+static void test_small_reads(void **state)
 {
     struct scene *scene = *state;
     char space[1000];
@@ -231,15 +239,39 @@ static void test_pending_bytes(void **state)
     assert_int_equal(open_as(scene, scene->ours.file, false, "good.test"), TG_OK);
     tg_transport_want(scene->transport, true, false);
     while (err != TG_ECLOSED) {
-        int seen = scene->readable;
-        while (scene->readable == seen) {
-            tg_loop_run_once(scene->loop);
-        }
+        wait_readable(scene);
         err = tg_transport_read(scene->transport, space, sizeof(space), &len);
         assert_true(err == TG_OK || err == TG_EAGAIN || err == TG_ECLOSED);
         received += err == TG_OK ? len : 0;
     }
     assert_int_equal(received, MUCH);
+}
+
+/* Has the server send one record of ECHOED bytes and nothing after it, and reads its first byte: the rest
+ * waits decrypted, and no socket says so. */
+enum { ECHOED = 3000 };
+static void leave_pending(struct scene *scene)
+{
+    char block[ECHOED];
+    size_t len = 0;
+    memset(block, 'e', sizeof(block));
+    start_server(scene, ECHO, "DNS:good.test");
+    assert_int_equal(open_as(scene, scene->ours.file, false, "good.test"), TG_OK);
+    assert_int_equal(tg_transport_write(scene->transport, tg_slice_make(block, ECHOED), &len), TG_OK);
+    assert_int_equal(len, ECHOED);
+    assert_int_equal(read_when_ready(scene, block, 1, &len), TG_OK);
+}
+
+static void test_pending_bytes(void **state)
+{
+    struct scene *scene = *state;
+    char space[100];
+    size_t len = 0;
+    leave_pending(scene);
+    for (size_t received = 1; received < ECHOED; received += len) {
+        wait_readable(scene);
+        assert_int_equal(tg_transport_read(scene->transport, space, sizeof(space), &len), TG_OK);
+    }
 }
 
 /* With reading turned off nobody is called for pending bytes; turned on again, it goes on. */
@@ -248,9 +280,7 @@ static void test_pending_bytes_and_pause(void **state)
     struct scene *scene = *state;
     char space[10];
     size_t len = 0;
-    start_server(scene, SEND_MUCH, "DNS:good.test");
-    assert_int_equal(open_as(scene, scene->ours.file, false, "good.test"), TG_OK);
-    assert_int_equal(read_when_ready(scene, space, sizeof(space), &len), TG_OK);
+    leave_pending(scene);
     tg_transport_want(scene->transport, false, true);
     scene->readable = 0;
     scene->writable = 0;
@@ -260,9 +290,7 @@ static void test_pending_bytes_and_pause(void **state)
     assert_int_equal(scene->readable, 0);
     tg_transport_want(scene->transport, true, false);
     assert_int_equal(scene->readable, 0);
-    while (scene->readable == 0) {
-        tg_loop_run_once(scene->loop);
-    }
+    wait_readable(scene);
     assert_int_equal(tg_transport_read(scene->transport, space, sizeof(space), &len), TG_OK);
 }
 
@@ -376,6 +404,7 @@ int main(void)
         TEST(test_peer_speaks_plain_text),
         TEST(test_refused),
         TEST(test_cut_stream),
+        TEST(test_small_reads),
         TEST(test_pending_bytes),
         TEST(test_pending_bytes_and_pause),
         TEST(test_big_write_and_shutdown),
