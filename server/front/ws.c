@@ -495,10 +495,10 @@ static void op_pause(struct tg_socket *socket, bool paused)
         return;
     }
     socket->paused = paused;
+    socket->quiet = true; /* the library asks for a writable callback when it has stored input */
     lws_rx_flow_control(socket->wsi, !paused);
-    if (!paused) { /* there may be stored input, which no socket event announces */
-        socket->quiet = true;
-        kick(socket->engine);
+    if (!paused) {
+        kick(socket->engine); /* no socket event announces that input */
     }
 }
 
