@@ -13,6 +13,7 @@
 #include "connmgr/connid.h"
 #include "connmgr/frame.h"
 #include "connmgr/socket.h"
+#include "server/base/arena.h"
 #include "server/base/log.h"
 #include "server/base/strings.h"
 #include "server/io/loop.h"
@@ -103,6 +104,9 @@ const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn);
 /* Only for infos that tg_conn_info returned. */
 const struct tg_conn_info *tg_conn_info_ref(const struct tg_conn_info *info);
 void tg_conn_info_unref(const struct tg_conn_info *info);
+/* A copy in an arena, strings included. */
+enum tg_err tg_conn_info_copy(struct tg_arena *arena, const struct tg_conn_info *info,
+                              const struct tg_conn_info **out) TG_MUST_CHECK;
 int64_t tg_conn_last_active_ms(const struct tg_conn *conn); /* wall clock */
 /* The owner's pointer on the connection: set when opened, cleared by the owner in on_closed. */
 void tg_conn_set_user(struct tg_conn *conn, void *user);

@@ -25,6 +25,7 @@ struct tg_engine {
     struct tg_rng rng;
     size_t max_response;     /* of a back end, bytes */
     bool draining;           /* refuse handshakes */
+    bool aborting;           /* the shutdown deadline has passed: no retries */
     struct tg_list requests; /* struct tg_request in flight */
     size_t request_count;
     struct tg_list sessions; /* struct tg_session, one per open connection */

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "server/base/arena.h"
+#include "server/base/log.h"
 #include "server/base/map.h"
 #include "server/base/strings.h"
 #include "server/io/transport.h"
@@ -24,6 +25,8 @@ struct tg_mapping;
 struct tg_stagevars;
 struct tg_accesslog;
 struct tg_policy;
+struct tg_source;
+struct tg_mock;   /* compiled templates of a MOCK integration, routes/integration_mock.c */
 struct tg_target; /* a parsed back-end URL, routes/target.h */
 
 enum tg_protocol_type { TG_PROTOCOL_WEBSOCKET, TG_PROTOCOL_HTTP };
@@ -77,8 +80,8 @@ struct tg_integration {
     const struct tg_target *target;           /* HTTP kinds */
     const struct tg_mapping *mapping;         /* request_parameters; NULL: none */
     const struct tg_stagevars *function_name; /* AWS_PROXY: the function's name out of the URI's ARN */
-    const struct tg_selection *template_selection;
-    struct tg_tls_context *trust; /* https back ends; owned by the model */
+    const struct tg_mock *mock;               /* MOCK */
+    struct tg_tls_context *trust;             /* https back ends; owned by the model */
 };
 
 /* ---- authorisers (9.6) ---- */
@@ -93,6 +96,7 @@ struct tg_authorizer {
     /* compiled */
     const struct tg_target *target;           /* HTTP authoriser: authorizer_uri is a URL */
     const struct tg_stagevars *function_name; /* function authoriser */
+    const struct tg_source *identity;         /* one an identity_source */
     struct tg_tls_context *trust;
 };
 
@@ -167,6 +171,7 @@ struct tg_stage {
     /* compiled */
     size_t index;                          /* in its API */
     const struct tg_accesslog *access_log; /* NULL: none */
+    int access_fd;                         /* where its rows go, by tg_model_open; -1: nowhere */
 };
 
 /* ---- APIs (9.1) ---- */
@@ -314,7 +319,9 @@ void tg_model_unref(struct tg_model *model);
 /* Resolves references, compiles expressions, checks what one table row cannot; every error goes to the report
  * with its place. TG_EINVAL when there was any. Call once, before sharing. */
 enum tg_err tg_model_compile(struct tg_model *model, struct tg_options_report *report) TG_MUST_CHECK;
-/* Frees what the compiled parts hold outside the arena (maps, TLS contexts); for `destroy`. */
+/* Opens the access logs' files, before the model serves (a mere check does not). TG_EIO: reported. */
+enum tg_err tg_model_open(struct tg_model *model, struct tg_log *log) TG_MUST_CHECK;
+/* Frees what the compiled parts hold outside the arena (maps, TLS contexts, files); for `destroy`. */
 void tg_model_release(struct tg_model *model);
 
 /* The API that a Host field reaches: by `hosts`, by its apiId as the first label, or the only one. NULL:

@@ -7,6 +7,8 @@
 
 #include "routes/engine.h"
 #include "routes/fault.h"
+#include "routes/selection.h"
+#include "routes/vars.h"
 #include "server/base/headers.h"
 
 enum tg_request_kind { TG_REQUEST_CONNECT, TG_REQUEST_MESSAGE, TG_REQUEST_DISCONNECT };
@@ -37,8 +39,9 @@ struct tg_request {
     /* The connection: by handle and by what its handshake said. */
     struct tg_conn_handle conn;
     char connection_id[TG_CONNID_LEN + 1];
-    const struct tg_conn_info
-        *info; /* counted (messages, disconnects) or in the exchange's arena (connect) */
+    const struct tg_conn_info *info;
+    bool info_counted; /* info is the connection's, by reference; else the handshake's own */
+    struct tg_conn_info *handshake_info; /* CONNECT: the same as info, for the authoriser to fill */
 
     /* Context (spec 3.1). */
     char request_id[TG_REQUEST_ID_LEN + 1];
@@ -62,8 +65,10 @@ struct tg_request {
     int phase;
     void (*cancel)(struct tg_request *request); /* of the pending operation; NULL: none pending */
     void *pending;                              /* its handle */
+    struct tg_timer timer;                      /* a retry, or a result that is due later */
+    bool retried;
     tg_request_done_fn *done;
-    void *owner; /* the handshake or the session */
+    void *owner; /* the handshake, or NULL */
 
     /* Results. */
     enum tg_fault fault;
@@ -73,7 +78,8 @@ struct tg_request {
     int64_t authorizer_latency_ms; /* -1: none */
     int authorizer_status;
     bool integration_called;
-    int64_t integration_latency_ms; /* -1: none */
+    uint64_t integration_start_ns, integration_latency_ns;
+    int64_t integration_latency_ms; /* -1: none, or a kind that has none (MOCK) */
     int integration_status;         /* 0: none */
     int64_t response_latency_ms;
 };
@@ -83,11 +89,19 @@ enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind,
                            struct tg_request **out) TG_MUST_CHECK;
 /* Frees it; a pending operation is cancelled. */
 void tg_request_free(struct tg_request *request);
-/* Runs the phases until the end (done is called, perhaps at once) or until one is pending. */
+/* Runs the phases from the first until the end (done is called, perhaps at once) or until one is pending. */
 void tg_request_run(struct tg_request *request);
 /* A pending operation has ended: go on with the next phase, or to the end when fault is set. Called by
  * operations. */
 void tg_request_resume(struct tg_request *request);
+/* Gives a MESSAGE its messageId; connection_id must be set. */
+void tg_request_make_message_id(struct tg_request *request);
+/* Runs the whole pipeline once more after a pause, as if nothing had happened; for $disconnect. */
+void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
+/* The status of the outcome, as $context.status prints it. */
+int tg_request_status(const struct tg_request *request);
+/* `route.request.{header|querystring}.NAME`, the keys of Route.requestParameters. False for anything else. */
+bool tg_route_parameter_parse(struct tg_slice text, enum tg_var_scope *scope, struct tg_slice *name);
 /* Sets the fault (the first one stays) with a detail for the log, borrowed. Returns TG_EINVAL, for `return`.
  */
 enum tg_err tg_request_fail(struct tg_request *request, enum tg_fault fault, struct tg_slice detail);

@@ -1,0 +1,80 @@
+#include "routes/engine.h"
+
+#include "routes/request.h"
+#include "routes/session.h"
+
+void tg_engine_init(struct tg_engine *engine)
+{
+    *engine = (struct tg_engine){0};
+    tg_list_init(&engine->requests);
+    tg_list_init(&engine->sessions);
+}
+
+static bool configure(void *arg, struct tg_conn *conn)
+{
+    struct tg_engine *engine = arg;
+    const struct tg_api *api = tg_model_api_by_id(engine->model, tg_conn_info(conn)->api_id);
+    if (api != NULL) {
+        struct tg_conn_settings settings = tg_session_settings(api);
+        tg_conn_configure(conn, &settings);
+    }
+    return true;
+}
+
+void tg_engine_reload(struct tg_engine *engine, struct tg_model *model)
+{
+    struct tg_model *old = engine->model;
+    engine->model = tg_model_ref(model);
+    tg_connmgr_each(engine->connmgr, configure, engine);
+    if (old != NULL) {
+        tg_model_unref(old);
+    }
+}
+
+struct drain {
+    size_t left; /* closes still allowed in this round */
+    size_t open;
+};
+
+static bool close_one(void *arg, struct tg_conn *conn)
+{
+    struct drain *drain = arg;
+    if (drain->left > 0) {
+        drain->left--;
+        tg_conn_close(conn, 1001, TG_LIT("Going away"));
+    } else {
+        drain->open++;
+    }
+    return true;
+}
+
+size_t tg_engine_drain(struct tg_engine *engine, size_t count)
+{
+    struct drain drain = {.left = count};
+    tg_connmgr_each(engine->connmgr, close_one, &drain);
+    return drain.open;
+}
+
+void tg_engine_abort(struct tg_engine *engine)
+{
+    struct tg_list list;
+    engine->aborting = true;
+    /* A request that ends may start another ($disconnect): take what is there now, and come back for the
+     * rest. */
+    tg_list_init(&list);
+    while (!tg_list_empty(&engine->requests)) {
+        struct tg_list *node = tg_list_pop(&engine->requests);
+        tg_list_append(&list, node);
+    }
+    while (!tg_list_empty(&list)) {
+        struct tg_request *request = TG_CONTAINER(list.next, struct tg_request, node);
+        tg_list_remove(&request->node);
+        tg_list_append(&engine->requests, &request->node);
+        if (request->cancel != NULL) {
+            request->cancel(request);
+        }
+        tg_timer_stop(&request->timer);
+        (void)tg_request_fail(request, TG_FAULT_DRAINING, TG_LIT("shutdown"));
+        tg_request_resume(request);
+    }
+}

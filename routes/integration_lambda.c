@@ -1,0 +1,67 @@
+/* AWS_PROXY: the event goes to a function by the Lambda Invoke API, its proxy result comes back
+ * (spec 2.2, 2.3). */
+#include "routes/event.h"
+#include "routes/integration.h"
+#include "routes/lambda.h"
+
+enum { EVENT_LIMIT = 64 * 1024 * 1024 };
+
+static void buf_destroy(void *arg)
+{
+    tg_buf_free(arg);
+}
+
+static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload)
+{
+    struct tg_slice detail = TG_EMPTY;
+    enum tg_err err;
+    switch (outcome) {
+    case TG_LAMBDA_OK:
+        err = tg_lambda_read_result(&request->arena, payload, &request->answer, &detail);
+        if (err == TG_OK) {
+            request->integration_status = request->answer.status;
+        } else if (err == TG_ENOMEM) {
+            (void)tg_request_fail(request, TG_FAULT_INTERNAL, TG_LIT("out of memory"));
+        } else {
+            request->integration_status = 200;
+            (void)tg_request_fail(request, TG_FAULT_INTEGRATION, detail);
+        }
+        break;
+    case TG_LAMBDA_FUNCTION_ERROR:
+        request->integration_status = 200;
+        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, TG_LIT("the function failed"));
+        break;
+    case TG_LAMBDA_TIMEOUT:
+        (void)tg_request_fail(request, TG_FAULT_TIMEOUT, TG_LIT("the function did not answer in time"));
+        break;
+    case TG_LAMBDA_NO_FUNCTION:
+        (void)tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("no such function"));
+        break;
+    case TG_LAMBDA_UNREACHABLE:
+        (void)tg_request_fail(request, TG_FAULT_INTEGRATION,
+                              TG_LIT("the function's runtime could not be reached"));
+        break;
+    }
+    tg_request_resume(request);
+}
+
+static enum tg_err start(struct tg_request *request)
+{
+    const struct tg_integration *integration = request->route->integration;
+    struct tg_buf *event = tg_arena_alloc(&request->arena, sizeof *event);
+    if (event == NULL) {
+        return TG_ENOMEM;
+    }
+    tg_buf_init(event, EVENT_LIMIT);
+    enum tg_err err = tg_arena_defer(&request->arena, buf_destroy, event);
+    if (err == TG_OK) {
+        err = tg_event_write(request, event);
+    }
+    if (err == TG_OK) {
+        err = tg_lambda_invoke(request, integration->function_name, tg_buf_slice(event),
+                               (uint64_t)integration->timeout_in_millis, invoked);
+    }
+    return err == TG_OK ? TG_EAGAIN : err;
+}
+
+const struct tg_integration_ops tg_integration_lambda_proxy = {TG_INTEGRATION_AWS_PROXY, start};

@@ -1,0 +1,357 @@
+#include "routes/session.h"
+
+#include <stdlib.h>
+
+#include "server/base/buf.h"
+#include "server/base/codec.h"
+
+enum { REPLY_MAX = 131072 }; /* bytes of a two-way reply (spec 2.2) */
+
+/* A message that waits for its turn. */
+struct waiting {
+    struct tg_list node;
+    bool binary;
+    size_t len;
+    char bytes[];
+};
+
+struct tg_session {
+    struct tg_list node; /* engine->sessions */
+    struct tg_engine *engine;
+    struct tg_conn_handle conn;
+    size_t pending; /* requests in flight */
+    size_t waiting_count;
+    struct tg_list waiting;
+    bool paused;
+    /* The API and stage of the current model, looked up once a model. */
+    uint64_t generation;
+    const struct tg_api *api;
+    const struct tg_stage *stage;
+};
+
+static uint64_t milliseconds(double seconds)
+{
+    return seconds > 0 ? (uint64_t)(seconds * 1000.0 + 0.5) : 0;
+}
+
+struct tg_conn_settings tg_session_settings(const struct tg_api *api)
+{
+    const struct tg_api_settings *settings = &api->settings;
+    return (struct tg_conn_settings){
+        .idle_timeout_ms = milliseconds(settings->idle_timeout_seconds),
+        .max_duration_ms = milliseconds(settings->max_connection_duration_seconds),
+        .ping_interval_ms = milliseconds(settings->ping_interval_seconds),
+        .control_is_activity = settings->idle_timeout_counts_ping,
+        .max_queued_bytes = (size_t)settings->max_queued_bytes,
+    };
+}
+
+enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn, const struct tg_api *api)
+{
+    struct tg_session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        return TG_ENOMEM;
+    }
+    session->engine = engine;
+    session->conn = tg_conn_handle(conn);
+    session->generation = engine->model->generation;
+    session->api = api;
+    session->stage = tg_api_stage(api, tg_conn_info(conn)->stage);
+    tg_list_init(&session->waiting);
+    tg_list_append(&engine->sessions, &session->node);
+    tg_conn_set_user(conn, session);
+    return TG_OK;
+}
+
+static void session_free(struct tg_session *session)
+{
+    struct tg_list *node;
+    while ((node = tg_list_pop(&session->waiting)) != NULL) {
+        free(TG_CONTAINER(node, struct waiting, node));
+    }
+    tg_list_remove(&session->node);
+    free(session);
+}
+
+/* The API and stage as configured now (spec 1.12: those that the stage points at now). */
+static void session_locate(struct tg_session *session, const struct tg_conn_info *info)
+{
+    const struct tg_model *model = session->engine->model;
+    if (session->generation != model->generation) {
+        session->generation = model->generation;
+        session->api = tg_model_api_by_id(model, info->api_id);
+        session->stage = session->api != NULL ? tg_api_stage(session->api, info->stage) : NULL;
+    }
+}
+
+/* ---- sending ---- */
+
+static void send_text(struct tg_request *request, struct tg_slice text)
+{
+    struct tg_engine *engine = request->engine;
+    struct tg_conn *conn = tg_conn_get_open(engine->connmgr, request->conn);
+    struct tg_frame *frame;
+    if (conn == NULL) {
+        return; /* gone meanwhile: nobody to tell */
+    }
+    enum tg_err err = tg_frame_new(TG_OPCODE_TEXT, text, &frame);
+    if (err == TG_OK) {
+        err = tg_conn_send(conn, frame, NULL, NULL, NULL);
+        tg_frame_unref(frame);
+    }
+    if (err == TG_OK) {
+        struct tg_route_metrics *series =
+            tg_metrics_series(engine->metrics, request->api->api_id, request->stage->stage_name,
+                              request->route != NULL ? request->route->route_key : TG_EMPTY);
+        tg_metric_add(&series->messages_out, 1);
+        tg_metric_add(&series->metered_out, text.len <= 32768 ? 1 : (text.len + 32767) / 32768);
+        return;
+    }
+    bool close = err != TG_EBUSY || request->api->settings.slow_consumer == TG_SLOW_CLOSE;
+    tg_log(engine->log, TG_LOG_WARN, close ? "reply not sent, connection closed" : "reply dropped",
+           TG_KV_CSTR("connectionId", request->connection_id), TG_KV_ERR(err));
+    if (close && err != TG_ECLOSED) {
+        tg_conn_close(conn, 1011, TG_LIT("Internal error"));
+    }
+}
+
+static void reply(struct tg_request *request)
+{
+    struct tg_slice text = TG_EMPTY;
+    if (request->fault == TG_FAULT_NONE && !request->route->two_way) {
+        return;
+    }
+    if (request->fault == TG_FAULT_NONE && request->answer.body.len > REPLY_MAX) {
+        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, TG_LIT("the reply is longer than 131072 bytes"));
+        tg_log(request->engine->log, TG_LOG_WARN, "reply too long",
+               TG_KV_CSTR("connectionId", request->connection_id),
+               TG_KV_INT("bytes", request->answer.body.len));
+    }
+    enum tg_err err;
+    if (request->fault == TG_FAULT_NONE) {
+        err = tg_utf8_repair(&request->arena, request->answer.body, &text);
+    } else {
+        err = tg_fault_frame(&request->arena, request->fault, tg_slice_cstr(request->connection_id),
+                             tg_slice_cstr(request->request_id), tg_slice_cstr(request->message_id), &text);
+    }
+    if (err == TG_OK) {
+        send_text(request, text);
+    } else {
+        tg_log(request->engine->log, TG_LOG_ERROR, "reply lost", TG_KV_ERR(err));
+    }
+}
+
+/* ---- messages ---- */
+
+static void start_next(struct tg_session *session);
+
+static void message_done(struct tg_request *request)
+{
+    struct tg_engine *engine = request->engine;
+    struct tg_conn_handle handle = request->conn;
+    reply(request);
+    tg_request_free(request);
+    struct tg_conn *conn = tg_conn_get(engine->connmgr, handle);
+    struct tg_session *session = conn != NULL ? tg_conn_user(conn) : NULL;
+    if (session != NULL) {
+        session->pending--;
+        start_next(session);
+    }
+}
+
+static enum tg_err start_message(struct tg_session *session, struct tg_conn *conn, struct tg_slice payload,
+                                 bool binary)
+{
+    struct tg_request *request;
+    const struct tg_conn_info *info = tg_conn_info(conn);
+    session_locate(session, info);
+    if (session->stage == NULL) {
+        return TG_ENOTFOUND;
+    }
+    enum tg_err err = tg_request_new(session->engine, TG_REQUEST_MESSAGE, &request);
+    if (err != TG_OK) {
+        return err;
+    }
+    request->api = session->api;
+    request->stage = session->stage;
+    request->conn = session->conn;
+    request->info = tg_conn_info_ref(info);
+    request->info_counted = true;
+    request->binary = binary;
+    memcpy(request->connection_id, tg_conn_id(conn), sizeof request->connection_id);
+    tg_request_make_message_id(request);
+    err = tg_arena_copy(&request->arena, payload, &request->body);
+    if (err != TG_OK) {
+        tg_request_free(request);
+        return err;
+    }
+    request->done = message_done;
+    session->pending++;
+    tg_request_run(request);
+    return TG_OK;
+}
+
+/* What cannot even be started costs this connection, not the process. */
+static void message_failed(struct tg_session *session, enum tg_err err)
+{
+    struct tg_conn *conn = tg_conn_get_open(session->engine->connmgr, session->conn);
+    tg_log(session->engine->log, TG_LOG_ERROR, "message not taken, connection closed", TG_KV_ERR(err),
+           TG_KV_CSTR("connectionId", conn != NULL ? tg_conn_id(conn) : ""));
+    if (conn != NULL) {
+        tg_conn_close(conn, err == TG_ENOTFOUND ? 1001 : 1011,
+                      err == TG_ENOTFOUND ? TG_LIT("Going away") : TG_LIT("Internal error"));
+    }
+}
+
+static bool may_start(const struct tg_session *session)
+{
+    bool ordered =
+        session->api != NULL && session->api->settings.message_ordering == TG_ORDERING_PER_CONNECTION;
+    size_t most = session->api != NULL ? (size_t)session->api->settings.max_pending_messages : 1;
+    return session->pending < (ordered ? 1 : most);
+}
+
+static void update_pause(struct tg_session *session)
+{
+    struct tg_conn *conn = tg_conn_get(session->engine->connmgr, session->conn);
+    size_t most = session->api != NULL ? (size_t)session->api->settings.max_pending_messages : 1;
+    bool pause = session->pending + session->waiting_count >= most;
+    if (conn != NULL && pause != session->paused) {
+        session->paused = pause;
+        tg_conn_pause(conn, pause);
+    }
+}
+
+static void start_next(struct tg_session *session)
+{
+    /* A synchronous integration ends inside start_message and comes back here: the inner call finds the list
+     * shorter. */
+    struct tg_engine *engine = session->engine;
+    struct tg_conn_handle handle = session->conn;
+    while (may_start(session)) {
+        struct tg_conn *conn = tg_conn_get_open(engine->connmgr, handle);
+        struct tg_list *node = conn != NULL ? tg_list_pop(&session->waiting) : NULL;
+        if (node == NULL) {
+            break;
+        }
+        struct waiting *message = TG_CONTAINER(node, struct waiting, node);
+        session->waiting_count--;
+        enum tg_err err =
+            start_message(session, conn, tg_slice_make(message->bytes, message->len), message->binary);
+        free(message);
+        if (err != TG_OK) {
+            message_failed(session, err);
+        }
+    }
+    update_pause(session);
+}
+
+static enum tg_err wait_for_turn(struct tg_session *session, struct tg_slice payload, bool binary)
+{
+    struct waiting *message = malloc(sizeof *message + payload.len);
+    if (message == NULL) {
+        return TG_ENOMEM;
+    }
+    message->binary = binary;
+    message->len = payload.len;
+    if (payload.len > 0) {
+        memcpy(message->bytes, payload.ptr, payload.len);
+    }
+    tg_list_init(&message->node);
+    tg_list_append(&session->waiting, &message->node);
+    session->waiting_count++;
+    return TG_OK;
+}
+
+static void on_message(void *arg, struct tg_conn *conn, struct tg_slice payload, bool binary)
+{
+    struct tg_session *session = tg_conn_user(conn);
+    (void)arg;
+    if (session == NULL) {
+        return;
+    }
+    session_locate(session, tg_conn_info(conn));
+    enum tg_err err = tg_list_empty(&session->waiting) && may_start(session)
+                          ? start_message(session, conn, payload, binary)
+                          : wait_for_turn(session, payload, binary);
+    if (err != TG_OK) {
+        message_failed(session, err);
+    }
+    update_pause(session);
+}
+
+/* ---- the end ---- */
+
+static void disconnect_done(struct tg_request *request)
+{
+    bool unreachable = request->fault == TG_FAULT_INTEGRATION && request->integration_status == 0;
+    if (unreachable && !request->retried && !request->engine->aborting) {
+        tg_request_retry_later(request, (uint64_t)request->api->settings.disconnect_retry_millis);
+        return;
+    }
+    if (request->fault != TG_FAULT_NONE) {
+        struct tg_route_metrics *series =
+            tg_metrics_series(request->engine->metrics, request->api->api_id, request->stage->stage_name,
+                              TG_LIT("$disconnect"));
+        tg_metric_add(&series->disconnect_failed, 1);
+    }
+    tg_request_free(request);
+}
+
+void tg_session_disconnect(struct tg_engine *engine, const char *connection_id,
+                           const struct tg_conn_info *info, bool counted, int code, struct tg_slice reason)
+{
+    const struct tg_api *api = tg_model_api_by_id(engine->model, info->api_id);
+    const struct tg_stage *stage = api != NULL ? tg_api_stage(api, info->stage) : NULL;
+    struct tg_request *request;
+    if (stage == NULL) {
+        tg_log(engine->log, TG_LOG_WARN, "no $disconnect: the API or stage is no longer configured",
+               TG_KV_CSTR("connectionId", connection_id));
+        return;
+    }
+    enum tg_err err = tg_request_new(engine, TG_REQUEST_DISCONNECT, &request);
+    if (err != TG_OK) {
+        tg_log(engine->log, TG_LOG_ERROR, "$disconnect lost", TG_KV_CSTR("connectionId", connection_id),
+               TG_KV_ERR(err));
+        return;
+    }
+    request->api = api;
+    request->stage = stage;
+    request->route = api->disconnect_route;
+    request->disconnect_code = code;
+    request->info_counted = counted;
+    memcpy(request->connection_id, connection_id, sizeof request->connection_id);
+    if (counted) {
+        request->info = tg_conn_info_ref(info);
+    } else {
+        err = tg_conn_info_copy(&request->arena, info, &request->info);
+    }
+    if (err == TG_OK) {
+        err = tg_utf8_repair(&request->arena, reason, &reason);
+    }
+    if (err == TG_OK) {
+        err = tg_arena_copy(&request->arena, reason, &request->disconnect_reason);
+    }
+    request->done = disconnect_done;
+    if (err != TG_OK) {
+        (void)tg_request_fail(request, TG_FAULT_INTERNAL, TG_LIT("out of memory"));
+    }
+    tg_request_run(request);
+}
+
+static void on_closed(void *arg, struct tg_conn *conn, int code, struct tg_slice reason)
+{
+    struct tg_engine *engine = arg;
+    struct tg_session *session = tg_conn_user(conn);
+    const struct tg_conn_info *info = tg_conn_info(conn);
+    tg_log(engine->log, TG_LOG_DEBUG, "connection closed", TG_KV_CSTR("connectionId", tg_conn_id(conn)),
+           TG_KV_INT("code", code));
+    tg_conn_set_user(conn, NULL);
+    engine->registry->ops->remove(engine->registry, tg_conn_id(conn));
+    if (session != NULL) {
+        session_free(session);
+    }
+    tg_session_disconnect(engine, tg_conn_id(conn), info, true, code, reason);
+}
+
+const struct tg_conn_events tg_session_events = {.on_message = on_message, .on_closed = on_closed};

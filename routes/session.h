@@ -1,0 +1,21 @@
+/* A session: an open connection as the pipeline sees it. Starts a request for each message, in the order that
+ * the API asks for (spec 1.15), sends replies and error frames, and issues the $disconnect. One per open
+ * connection, owned by the connection's user pointer; freed when it closes. */
+#ifndef TG_ROUTES_SESSION_H
+#define TG_ROUTES_SESSION_H
+
+#include "routes/request.h"
+
+struct tg_session;
+
+/* For a connection just opened. */
+enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn,
+                           const struct tg_api *api) TG_MUST_CHECK;
+/* Connection settings out of the API's. */
+struct tg_conn_settings tg_session_settings(const struct tg_api *api);
+/* Issues the $disconnect event of a connection; info is copied unless it is a connection's (counted). Retries
+ * once where the back end could not be reached (spec 1.9). */
+void tg_session_disconnect(struct tg_engine *engine, const char *connection_id,
+                           const struct tg_conn_info *info, bool counted, int code, struct tg_slice reason);
+
+#endif
