@@ -23,7 +23,16 @@ struct authority {
     char file[64];
 };
 
-enum behaviour { ECHO, CUT_AFTER_HELLO, CLOSE_IN_HANDSHAKE, PLAIN_TEXT, SEND_MUCH, RESET, OLD_VERSION };
+enum behaviour {
+    ECHO,
+    CUT_AFTER_HELLO,
+    CLOSE_IN_HANDSHAKE,
+    PLAIN_TEXT,
+    SILENT,
+    SEND_MUCH,
+    RESET,
+    OLD_VERSION
+};
 enum { MUCH = 300000 };
 
 struct server {
@@ -178,6 +187,9 @@ static inline void *serve(void *arg)
         break;
     case PLAIN_TEXT:
         (void)!write(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+        drain(server, NULL, fd);
+        break;
+    case SILENT:
         drain(server, NULL, fd);
         break;
     default:
