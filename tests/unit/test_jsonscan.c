@@ -454,11 +454,12 @@ static void put_value(struct tg_rng *rng, struct tg_buf *out, size_t depth)
 
 static void damage(struct tg_rng *rng, struct tg_buf *text)
 {
-    static const char bytes[] = "{}[]:,\"\\'0123456789.-+eEtrufalsn \n\x01\x80\xC3\xED\xFF\0";
+    /* No NUL among them: jansson loses one that follows a number, and so takes "1\0" for 1. */
+    static const char bytes[] = "{}[]:,\"\\'0123456789.-+eEtrufalsn \n\x01\x80\xC3\xED\xFF";
     for (size_t i = below(rng, 3); i > 0 && tg_buf_size(text) > 1; i--) {
         size_t at = text->off + below(rng, tg_buf_size(text));
         if (below(rng, 2) == 0) {
-            text->data[at] = bytes[below(rng, sizeof bytes)];
+            text->data[at] = bytes[below(rng, sizeof bytes - 1)];
         } else {
             memmove(text->data + at, text->data + at + 1, text->len - at - 1);
             text->len--;
@@ -496,19 +497,33 @@ static void assert_same(const json_t *expected, const struct tg_jsonscan_value *
     }
 }
 
-/* A path of a few steps, half of them ones that exist; *expected follows it through jansson's tree. */
-static void make_path(struct tg_rng *rng, struct tg_jsonscan_step *steps, struct tg_jsonscan_path *path,
-                      const json_t **expected)
+/* A member's name: mostly one that the object has. */
+static struct tg_slice pick_name(struct tg_rng *rng, json_t *object)
 {
     static const char *const names[] = {"a", "b", "", "c\"d", "\xC3\xA9", "x"};
+    size_t size = json_object_size(object);
+    if (size == 0 || below(rng, 4) == 0) {
+        return tg_slice_cstr(pick(rng, names, sizeof names / sizeof *names));
+    }
+    void *at = json_object_iter(object);
+    for (size_t i = below(rng, size); i > 0; i--) {
+        at = json_object_iter_next(object, at);
+    }
+    return tg_slice_make(json_object_iter_key(at), json_object_iter_key_len(at));
+}
+
+/* A path of a few steps; *expected follows it through jansson's tree. */
+static void make_path(struct tg_rng *rng, struct tg_jsonscan_step *steps, struct tg_jsonscan_path *path,
+                      json_t **expected)
+{
     *path = (struct tg_jsonscan_path){steps, below(rng, 5)};
     for (size_t i = 0; i < path->count; i++) {
         steps[i] = (struct tg_jsonscan_step){TG_EMPTY, 0};
         if (json_is_array(*expected)) {
-            steps[i].index = below(rng, 4);
+            steps[i].index = below(rng, json_array_size(*expected) + 1);
             *expected = json_array_get(*expected, steps[i].index);
         } else {
-            steps[i].name = tg_slice_cstr(pick(rng, names, sizeof names / sizeof *names));
+            steps[i].name = pick_name(rng, *expected);
             *expected = json_object_getn(*expected, steps[i].name.ptr, steps[i].name.len);
         }
     }
@@ -531,7 +546,7 @@ static void agrees_with_jansson(void **state)
         json_error_t error;
         struct tg_slice slice = tg_buf_slice(&text);
         json_t *tree = json_loadb(slice.ptr, slice.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-        const json_t *expected = tree;
+        json_t *expected = tree;
         struct tg_jsonscan_step steps[5];
         struct tg_jsonscan_path path;
         struct tg_jsonscan_value value = {0};
