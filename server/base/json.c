@@ -24,6 +24,9 @@ enum tg_err tg_json_parse(struct tg_arena *arena, struct tg_slice text, const st
 {
     json_error_t error;
     const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    if (tg_slice_find(text, '\0') < text.len) {
+        return TG_ESYNTAX; /* jansson passes over a NUL that follows a number */
+    }
     json_t *document = json_loadb(text.ptr, text.len, flags, &error);
     if (document == NULL && text.len > 0 && json_error_code(&error) == json_error_numeric_overflow) {
         document = json_loadb(text.ptr, text.len, flags | JSON_DECODE_INT_AS_REAL, &error);
