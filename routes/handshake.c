@@ -143,7 +143,9 @@ static enum tg_err accept_headers(struct tg_request *request, struct tg_headers 
     enum tg_err err = TG_OK;
     for (size_t i = 0; err == TG_OK && i < request->answer.headers.count; i++) {
         const struct tg_header *field = &request->answer.headers.items[i];
-        if (!is_framing(field->name) && !tg_slice_eq_nocase(field->name, TG_LIT("Sec-WebSocket-Accept")) &&
+        bool readable = tg_header_name_ok(field->name) && tg_header_value_ok(field->value);
+        if (readable && !is_framing(field->name) &&
+            !tg_slice_eq_nocase(field->name, TG_LIT("Sec-WebSocket-Accept")) &&
             !tg_slice_eq_nocase(field->name, TG_LIT("Sec-WebSocket-Extensions"))) {
             err = tg_headers_add(out, &request->arena, field->name, field->value);
         }
@@ -274,24 +276,33 @@ static void make_trace_id(struct tg_request *request)
                    (unsigned)(request->time_ms / 1000), hex);
 }
 
-static void fill_info(struct handshake *handshake, const struct tg_exchange *exchange,
-                      struct tg_request *request)
+/* The Host without its port. */
+static struct tg_slice host_name(struct tg_slice host)
 {
+    struct tg_slice port;
+    if (host.len > 0 && host.ptr[0] == '[') {
+        return tg_slice_head(host, tg_slice_find(host, ']') + 1);
+    }
+    return tg_slice_cut(host, ':', &port);
+}
+
+/* Copied: the exchange ends before the connection opens. */
+static enum tg_err fill_info(struct handshake *handshake, const struct tg_exchange *exchange,
+                             struct tg_request *request)
+{
+    struct tg_conn_info *info = &handshake->info;
     const struct tg_header *agent = tg_headers_first(&exchange->headers, TG_LIT("User-Agent"));
-    handshake->info = (struct tg_conn_info){
-        .api_id = request->api->api_id,
-        .stage = request->stage->stage_name,
-        .domain_name = tg_slice_cut(exchange->host, ':', &(struct tg_slice){0}),
-        .source_ip = exchange->source_ip,
-        .user_agent = agent != NULL ? agent->value : TG_EMPTY,
-        .connected_at_ms = request->time_ms,
-    };
-    if (agent != NULL && agent->value.len == 0) {
-        handshake->info.user_agent = TG_LIT("");
+    info->api_id = request->api->api_id;
+    info->stage = request->stage->stage_name;
+    info->connected_at_ms = request->time_ms;
+    enum tg_err err = tg_arena_copy(&request->arena, host_name(exchange->host), &info->domain_name);
+    if (err == TG_OK) {
+        err = tg_arena_copy(&request->arena, exchange->source_ip, &info->source_ip);
     }
-    if (exchange->host.len > 0 && exchange->host.ptr[0] == '[') {
-        handshake->info.domain_name = tg_slice_head(exchange->host, tg_slice_find(exchange->host, ']') + 1);
+    if (err == TG_OK && agent != NULL) {
+        err = tg_arena_copy(&request->arena, agent->value, &info->user_agent);
     }
+    return err;
 }
 
 static enum tg_err prepare(struct tg_engine *engine, struct tg_exchange *exchange, struct tg_request *request)
@@ -302,7 +313,10 @@ static enum tg_err prepare(struct tg_engine *engine, struct tg_exchange *exchang
     }
     handshake->engine = engine;
     handshake->exchange = exchange;
-    fill_info(handshake, exchange, request);
+    enum tg_err err = fill_info(handshake, exchange, request);
+    if (err != TG_OK) {
+        return err;
+    }
     request->owner = handshake;
     request->info = &handshake->info;
     request->handshake_info = &handshake->info;

@@ -1,0 +1,65 @@
+#include "server/front/httpd.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/front/httpd_private.h"
+
+enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out)
+{
+    struct tg_httpd *httpd = calloc(1, sizeof *httpd);
+    if (httpd == NULL) {
+        return TG_ENOMEM;
+    }
+    httpd->options = *options;
+    httpd->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    tg_list_init(&httpd->connections);
+    tg_list_init(&httpd->listeners);
+    *out = httpd;
+    return TG_OK;
+}
+
+void tg_httpd_free(struct tg_httpd *httpd)
+{
+    if (httpd == NULL) {
+        return;
+    }
+    http_listeners_close(httpd);
+    while (!tg_list_empty(&httpd->connections)) {
+        struct http_conn *conn = TG_CONTAINER(httpd->connections.next, struct http_conn, node);
+        assert(conn->exchange == NULL);
+        http_conn_abort(conn);
+    }
+    if (httpd->reserve_fd >= 0) {
+        (void)close(httpd->reserve_fd);
+    }
+    free(httpd);
+}
+
+void tg_httpd_configure(struct tg_httpd *httpd, const struct tg_httpd_limits *limits)
+{
+    httpd->options.limits = *limits;
+}
+
+void tg_httpd_drain(struct tg_httpd *httpd)
+{
+    struct tg_list *next;
+    http_listeners_close(httpd);
+    httpd->draining = true;
+    for (struct tg_list *node = httpd->connections.next; node != &httpd->connections; node = next) {
+        next = node->next;
+        http_conn_drain(TG_CONTAINER(node, struct http_conn, node));
+    }
+}
+
+size_t tg_httpd_count(const struct tg_httpd *httpd)
+{
+    return httpd->count;
+}
+
+const struct tg_httpd_counters *tg_httpd_counters(const struct tg_httpd *httpd)
+{
+    return &httpd->counters;
+}

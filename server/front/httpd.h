@@ -1,0 +1,56 @@
+/* The HTTP/1.1 server of a worker: accepts on listening sockets, reads requests strictly (server/io/http1.h),
+ * hands each as an exchange (routes/exchange.h) to one handler, writes answers, keeps connections alive, and
+ * lets go of sockets that become WebSockets. One request of a connection at a time; pipelined ones wait in
+ * its buffer. Slow clients are bounded in time and memory. The admin listener is another instance with
+ * another handler. */
+#ifndef TG_FRONT_HTTPD_H
+#define TG_FRONT_HTTPD_H
+
+#include <stdatomic.h>
+
+#include "routes/exchange.h"
+#include "server/base/log.h"
+#include "server/front/ws.h"
+#include "server/io/loop.h"
+
+struct tg_httpd;
+
+struct tg_httpd_limits {
+    size_t max_request_line, max_head, max_headers; /* bytes, bytes, fields */
+    uint64_t max_requests;                          /* per connection; 0: no limit */
+    uint64_t header_timeout_ms, body_timeout_ms, keep_alive_timeout_ms;
+    size_t max_connections; /* of this worker, WebSockets not counted; more are closed at once */
+};
+
+/* Read from any thread. */
+struct tg_httpd_counters {
+    _Atomic(uint64_t) accepted, open, requests, upgraded;
+    _Atomic(uint64_t) refused;   /* over the limit of connections or descriptors */
+    _Atomic(uint64_t) malformed; /* requests answered 400, 414, 431, 501, 505 */
+    _Atomic(uint64_t) timed_out; /* slow heads and bodies */
+    _Atomic(uint64_t) bytes_in, bytes_out;
+};
+
+struct tg_httpd_options {
+    struct tg_loop *loop;
+    struct tg_log *log;
+    struct tg_arena_pool *arenas;
+    struct tg_ws_engine *ws; /* NULL: no upgrades (admin) */
+    struct tg_httpd_limits limits;
+    void (*handle)(void *arg, struct tg_exchange *exchange); /* takes the exchange */
+    void *arg;
+};
+
+enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out) TG_MUST_CHECK;
+/* Closes everything; exchanges handed out must have been answered. */
+void tg_httpd_free(struct tg_httpd *httpd);
+/* Accepts on a listening socket, which it takes over. port: the one that clients see; 0 for unix sockets. */
+enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port) TG_MUST_CHECK;
+void tg_httpd_configure(struct tg_httpd *httpd, const struct tg_httpd_limits *limits);
+/* Stops accepting, closes idle connections, answers from now on with Connection: close. */
+void tg_httpd_drain(struct tg_httpd *httpd);
+/* Connections that are open, of any state. */
+size_t tg_httpd_count(const struct tg_httpd *httpd);
+const struct tg_httpd_counters *tg_httpd_counters(const struct tg_httpd *httpd);
+
+#endif

@@ -1,0 +1,352 @@
+/* A connection of the HTTP server: reading heads, writing answers, time-outs, the end. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/front/httpd_private.h"
+
+enum {
+    EARLY_MAX = 65536,    /* bytes held behind a head while its request is with the handler */
+    LINGER_MAX = 4 << 20, /* bytes discarded after an answer that came before the end of its request */
+    LINGER_MS = 2000
+};
+
+static void want(struct http_conn *conn)
+{
+    if (conn->transport != NULL) {
+        size_t most = conn->httpd->options.limits.max_head + EARLY_MAX;
+        bool read = !conn->eof && (conn->state == HTTP_LINGER || tg_buf_size(&conn->in) < most);
+        tg_transport_want(conn->transport, read, tg_buf_size(&conn->out) > 0);
+    }
+}
+
+void http_conn_want(struct http_conn *conn)
+{
+    want(conn);
+}
+
+static void conn_free(struct http_conn *conn)
+{
+    tg_transport_close(conn->transport);
+    tg_timer_stop(&conn->timer);
+    tg_task_cancel(&conn->resume);
+    tg_list_remove(&conn->node);
+    conn->httpd->count--;
+    atomic_store_explicit(&conn->httpd->counters.open, conn->httpd->count, memory_order_relaxed);
+    tg_buf_free(&conn->in);
+    tg_buf_free(&conn->out);
+    free(conn);
+}
+
+void http_conn_release(struct http_conn *conn)
+{
+    conn->transport = NULL;
+    conn->exchange = NULL;
+    conn_free(conn);
+}
+
+void http_conn_abort(struct http_conn *conn)
+{
+    struct http_exchange *exchange = conn->exchange;
+    if (exchange == NULL) {
+        conn_free(conn);
+        return;
+    }
+    /* The handler still owes an answer: only the socket goes now. */
+    tg_transport_close(conn->transport);
+    conn->transport = NULL;
+    tg_timer_stop(&conn->timer);
+    if (!conn->dead) {
+        conn->dead = true;
+        http_exchange_fail_body(exchange, TG_ECLOSED);
+        if (exchange->base.on_abort != NULL) {
+            exchange->base.on_abort(exchange->base.abort_arg);
+        }
+    }
+}
+
+void http_conn_drain(struct http_conn *conn)
+{
+    conn->close = true;
+    if (conn->state == HTTP_HEAD && tg_buf_size(&conn->in) == 0) {
+        http_conn_abort(conn);
+    }
+}
+
+/* ---- writing ---- */
+
+static void start_linger(struct http_conn *conn)
+{
+    conn->state = HTTP_LINGER;
+    tg_buf_free(&conn->in);
+    tg_transport_shutdown(conn->transport);
+    tg_timer_start(conn->httpd->options.loop, &conn->timer, LINGER_MS);
+    want(conn);
+}
+
+/* The answer is out. */
+static void written(struct http_conn *conn)
+{
+    if (conn->state != HTTP_WRITE) {
+        return; /* a 100 Continue */
+    }
+    if (conn->close && conn->eof) {
+        conn_free(conn);
+    } else if (conn->close) {
+        start_linger(conn);
+    } else {
+        conn->state = HTTP_HEAD;
+        conn->scanned = 0;
+        tg_timer_start(conn->httpd->options.loop, &conn->timer,
+                       conn->httpd->options.limits.keep_alive_timeout_ms);
+        tg_task_defer(conn->httpd->options.loop, &conn->resume);
+        want(conn);
+    }
+}
+
+static void flush(struct http_conn *conn)
+{
+    while (tg_buf_size(&conn->out) > 0) {
+        size_t put;
+        enum tg_err err = tg_transport_write(conn->transport, tg_buf_slice(&conn->out), &put);
+        if (err == TG_EAGAIN) {
+            want(conn);
+            return;
+        }
+        if (err != TG_OK) {
+            http_conn_abort(conn);
+            return;
+        }
+        tg_buf_consume(&conn->out, put);
+        http_count(&conn->httpd->counters.bytes_out, put);
+    }
+    tg_buf_free(&conn->out);
+    written(conn);
+}
+
+void http_conn_write(struct http_conn *conn)
+{
+    flush(conn);
+}
+
+void http_conn_answered(struct http_conn *conn)
+{
+    conn->exchange = NULL;
+    if (conn->transport == NULL) {
+        conn_free(conn);
+        return;
+    }
+    conn->state = HTTP_WRITE;
+    tg_timer_start(conn->httpd->options.loop, &conn->timer, conn->httpd->options.limits.body_timeout_ms);
+    flush(conn);
+}
+
+/* An answer of our own to what is no request: {"message":"..."}, then the connection ends. */
+static void refuse(struct http_conn *conn, int status, const char *reason)
+{
+    char body[256], head[512];
+    int body_len = snprintf(body, sizeof body, "{\"message\":\"%s: %s\"}", tg_http1_reason(status), reason);
+    int head_len = snprintf(head, sizeof head,
+                            "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+                            "Connection: close\r\n\r\n%s",
+                            status, tg_http1_reason(status), body_len, body);
+    conn->close = true;
+    conn->state = HTTP_WRITE;
+    if (head_len < 0 || (size_t)head_len >= sizeof head ||
+        tg_buf_append(&conn->out, tg_slice_make(head, (size_t)head_len)) != TG_OK) {
+        http_conn_abort(conn);
+        return;
+    }
+    tg_timer_start(conn->httpd->options.loop, &conn->timer, conn->httpd->options.limits.body_timeout_ms);
+    flush(conn);
+}
+
+/* ---- reading ---- */
+
+static void hand_over(struct http_conn *conn, const struct tg_http1_request *request, size_t head_len,
+                      struct tg_arena *arena)
+{
+    struct http_exchange *exchange;
+    struct tg_httpd *httpd = conn->httpd;
+    enum tg_err err = http_exchange_new(conn, request, head_len, arena, &exchange);
+    if (err != TG_OK) {
+        tg_arena_reset(arena);
+        refuse(conn, 503, "out of memory");
+        return;
+    }
+    tg_buf_consume(&conn->in, head_len);
+    conn->exchange = exchange;
+    conn->state = HTTP_EXCHANGE;
+    conn->requests++;
+    http_count(&httpd->counters.requests, 1);
+    if (httpd->draining ||
+        (httpd->options.limits.max_requests > 0 && conn->requests >= httpd->options.limits.max_requests)) {
+        exchange->close = true;
+    }
+    tg_timer_stop(&conn->timer);
+    httpd->options.handle(httpd->options.arg, &exchange->base);
+}
+
+/* Looks for a request at the front of the input. */
+static void read_head(struct http_conn *conn)
+{
+    struct tg_httpd *httpd = conn->httpd;
+    const struct tg_httpd_limits *limits = &httpd->options.limits;
+    const struct tg_http1_limits codec = {limits->max_request_line, limits->max_head, limits->max_headers};
+    struct tg_http1_request request;
+    struct tg_http1_fault fault;
+    struct tg_arena arena;
+    size_t head_len;
+    if (tg_buf_size(&conn->in) == 0) {
+        tg_buf_free(&conn->in); /* an idle connection holds no buffer */
+        if (conn->eof || conn->close) {
+            http_conn_abort(conn);
+        }
+        return;
+    }
+    tg_arena_init(&arena, httpd->options.arenas);
+    enum tg_err err = tg_http1_parse_request(tg_buf_slice(&conn->in), &conn->scanned, &codec, &arena,
+                                             &request, &head_len, &fault);
+    if (err == TG_OK) {
+        conn->scanned = 0;
+        hand_over(conn, &request, head_len, &arena);
+        return;
+    }
+    tg_arena_reset(&arena);
+    if (err == TG_EAGAIN && conn->eof) {
+        http_conn_abort(conn);
+    } else if (err == TG_EPROTO) {
+        http_count(&httpd->counters.malformed, 1);
+        tg_log(httpd->options.log, TG_LOG_INFO, "request refused", TG_KV_CSTR("client", conn->source_ip),
+               TG_KV_INT("status", fault.status), TG_KV_CSTR("reason", fault.reason));
+        refuse(conn, fault.status, fault.reason);
+    } else if (err != TG_EAGAIN) {
+        refuse(conn, 503, "out of memory");
+    }
+}
+
+static void on_resume(struct tg_task *task)
+{
+    struct http_conn *conn = TG_CONTAINER(task, struct http_conn, resume);
+    if (conn->state == HTTP_HEAD) {
+        if (tg_buf_size(&conn->in) > 0) {
+            tg_timer_start(conn->httpd->options.loop, &conn->timer,
+                           conn->httpd->options.limits.header_timeout_ms);
+        }
+        read_head(conn);
+    }
+}
+
+static void on_eof(struct http_conn *conn)
+{
+    conn->eof = true;
+    if (conn->state == HTTP_HEAD) {
+        read_head(conn);
+    } else if (conn->state == HTTP_LINGER) {
+        conn_free(conn);
+    } else if (conn->state == HTTP_EXCHANGE) {
+        struct http_exchange *exchange = conn->exchange;
+        conn->close = true;
+        if (exchange->wants_upgrade) {
+            http_conn_abort(conn); /* a half-closed socket cannot become a WebSocket */
+        } else {
+            want(conn);
+            http_exchange_input(exchange); /* a body cut short; otherwise the answer still has a reader */
+        }
+    } else {
+        want(conn);
+    }
+}
+
+static void on_bytes(struct http_conn *conn, struct tg_slice bytes)
+{
+    http_count(&conn->httpd->counters.bytes_in, bytes.len);
+    if (conn->state == HTTP_LINGER) {
+        conn->discarded += bytes.len;
+        if (conn->discarded > LINGER_MAX) {
+            conn_free(conn);
+        }
+        return;
+    }
+    bool first = conn->state == HTTP_HEAD && tg_buf_size(&conn->in) == 0;
+    if (tg_buf_append(&conn->in, bytes) != TG_OK) {
+        http_conn_abort(conn);
+        return;
+    }
+    if (first && conn->requests > 0) {
+        tg_timer_start(conn->httpd->options.loop, &conn->timer,
+                       conn->httpd->options.limits.header_timeout_ms);
+    }
+    if (conn->state == HTTP_HEAD) {
+        read_head(conn);
+    } else if (conn->state == HTTP_EXCHANGE) {
+        http_exchange_input(conn->exchange);
+    }
+}
+
+/* One read an event: what is left keeps the socket readable. Also keeps a handler from being called while
+ * another call for the same connection is on the stack. */
+static void on_readable(void *arg)
+{
+    struct http_conn *conn = arg;
+    struct tg_httpd *httpd = conn->httpd;
+    size_t got;
+    enum tg_err err = tg_transport_read(conn->transport, httpd->scratch, sizeof httpd->scratch, &got);
+    if (err == TG_OK) {
+        on_bytes(conn, tg_slice_make(httpd->scratch, got));
+    } else if (err == TG_ECLOSED) {
+        on_eof(conn);
+    } else if (err != TG_EAGAIN) {
+        http_conn_abort(conn);
+    }
+}
+
+static void on_writable(void *arg)
+{
+    flush(arg);
+}
+
+static void on_timer(struct tg_timer *timer)
+{
+    struct http_conn *conn = TG_CONTAINER(timer, struct http_conn, timer);
+    bool in_head = conn->state == HTTP_HEAD && (tg_buf_size(&conn->in) > 0 || conn->requests == 0);
+    bool in_body = conn->state == HTTP_EXCHANGE;
+    if (in_head || in_body) {
+        http_count(&conn->httpd->counters.timed_out, 1);
+    }
+    if (in_head && tg_buf_size(&conn->in) > 0) {
+        refuse(conn, 408, "the request head took too long");
+    } else if (in_body) {
+        http_exchange_fail_body(conn->exchange, TG_ETIMEOUT);
+    } else {
+        http_conn_abort(conn);
+    }
+}
+
+static const struct tg_transport_events transport_events = {.on_readable = on_readable,
+                                                            .on_writable = on_writable};
+
+void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip, uint16_t port)
+{
+    struct http_conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL ||
+        tg_transport_accept(httpd->options.loop, fd, &transport_events, conn, &conn->transport) != TG_OK) {
+        http_count(&httpd->counters.refused, 1);
+        (void)close(fd);
+        free(conn);
+        return;
+    }
+    conn->httpd = httpd;
+    conn->port = port;
+    (void)snprintf(conn->source_ip, sizeof conn->source_ip, "%.*s", TG_FMT(source_ip));
+    tg_buf_init(&conn->in, SIZE_MAX); /* bounded by when reading stops, see want() */
+    tg_buf_init(&conn->out, SIZE_MAX);
+    tg_timer_init(&conn->timer, on_timer);
+    tg_task_init(&conn->resume, on_resume);
+    tg_list_append(&httpd->connections, &conn->node);
+    httpd->count++;
+    atomic_store_explicit(&httpd->counters.open, httpd->count, memory_order_relaxed);
+    tg_timer_start(httpd->options.loop, &conn->timer, httpd->options.limits.header_timeout_ms);
+    want(conn);
+}

@@ -1,0 +1,114 @@
+/* Listening sockets of the HTTP server. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/front/httpd_private.h"
+#include "server/io/address.h"
+
+enum {
+    ACCEPTS_PER_PASS = 64, /* so that a storm of newcomers does not starve those who are there */
+    PAUSE_MS = 50          /* without descriptors */
+};
+
+struct tg_listener {
+    struct tg_list node;
+    struct tg_httpd *httpd;
+    struct tg_poll *poll;
+    struct tg_timer pause;
+    int fd;
+    uint16_t port;
+};
+
+static void take(struct tg_listener *listener, int fd, const struct tg_address *peer)
+{
+    struct tg_httpd *httpd = listener->httpd;
+    char ip[TG_ADDRESS_TEXT_MAX];
+    http_count(&httpd->counters.accepted, 1);
+    if (httpd->count >= httpd->options.limits.max_connections) {
+        http_count(&httpd->counters.refused, 1);
+        (void)close(fd);
+        return;
+    }
+    size_t len = tg_address_ip(peer, ip);
+    http_conn_accept(httpd, fd, tg_slice_make(ip, len), listener->port);
+}
+
+/* Out of descriptors: the reserve lets one newcomer be told by a close, and the listener rests, so that a
+ * full queue does not burn a core. */
+static void shed(struct tg_listener *listener)
+{
+    struct tg_httpd *httpd = listener->httpd;
+    http_count(&httpd->counters.refused, 1);
+    if (httpd->reserve_fd >= 0) {
+        (void)close(httpd->reserve_fd);
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        httpd->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    tg_poll_want(listener->poll, false, false);
+    tg_timer_start(httpd->options.loop, &listener->pause, PAUSE_MS);
+}
+
+static void pause_over(struct tg_timer *timer)
+{
+    struct tg_listener *listener = TG_CONTAINER(timer, struct tg_listener, pause);
+    tg_poll_want(listener->poll, true, false);
+}
+
+static void on_ready(void *arg, bool readable, bool writable)
+{
+    struct tg_listener *listener = arg;
+    (void)readable;
+    (void)writable;
+    for (int i = 0; i < ACCEPTS_PER_PASS; i++) {
+        struct tg_address peer = {.len = sizeof peer.storage};
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            take(listener, fd, &peer);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            shed(listener);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
+    }
+}
+
+enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port)
+{
+    struct tg_listener *listener = calloc(1, sizeof *listener);
+    if (listener == NULL) {
+        (void)close(fd);
+        return TG_ENOMEM;
+    }
+    listener->httpd = httpd;
+    listener->fd = fd;
+    listener->port = port;
+    tg_timer_init(&listener->pause, pause_over);
+    enum tg_err err = tg_poll_new(httpd->options.loop, fd, on_ready, listener, &listener->poll);
+    if (err != TG_OK) {
+        (void)close(fd);
+        free(listener);
+        return err;
+    }
+    tg_poll_want(listener->poll, true, false);
+    tg_list_append(&httpd->listeners, &listener->node);
+    return TG_OK;
+}
+
+void http_listeners_close(struct tg_httpd *httpd)
+{
+    struct tg_list *node;
+    while ((node = tg_list_pop(&httpd->listeners)) != NULL) {
+        struct tg_listener *listener = TG_CONTAINER(node, struct tg_listener, node);
+        tg_timer_stop(&listener->pause);
+        tg_poll_free(listener->poll);
+        (void)close(listener->fd);
+        free(listener);
+    }
+}
