@@ -29,7 +29,7 @@ class Backend {
   }
 
   async handle(req, res, body) {
-    const record = { method: req.method, url: req.url, headers: req.headers, rawHeaders: req.rawHeaders, body, text: body.toString(), at: Date.now() };
+    const record = { method: req.method, url: req.url, headers: req.headers, rawHeaders: req.rawHeaders, body, text: body.toString(), at: Date.now(), port: req.socket.remotePort };
     record.closed = new Promise((resolve) => res.once('close', () => resolve(res.writableFinished)));
     this.requests.push(record);
     const out = (await this.script(record)) ?? {};
