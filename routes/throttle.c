@@ -1,0 +1,114 @@
+#include "routes/throttle.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* A bucket is kept as the time at which it will be full again ("virtual scheduling"): one word, changed by
+ * compare and swap, so that workers share it without a lock. Times in nanoseconds of the monotonic clock. */
+struct bucket {
+    _Atomic(uint64_t) full_at;
+};
+
+struct tg_throttles {
+    struct bucket connection, account;
+    pthread_mutex_t lock; /* of the map alone: routes are few, and found once a request */
+    struct tg_map routes; /* apiId NUL stage NUL routeKey -> struct bucket * */
+};
+
+enum tg_err tg_throttles_new(struct tg_throttles **out)
+{
+    struct tg_throttles *throttles = calloc(1, sizeof *throttles);
+    if (throttles == NULL) {
+        return TG_ENOMEM;
+    }
+    if (pthread_mutex_init(&throttles->lock, NULL) != 0) {
+        free(throttles);
+        return TG_ENOMEM;
+    }
+    tg_map_init(&throttles->routes, 0);
+    *out = throttles;
+    return TG_OK;
+}
+
+void tg_throttles_free(struct tg_throttles *throttles)
+{
+    if (throttles != NULL) {
+        tg_map_free(&throttles->routes, free);
+        (void)pthread_mutex_destroy(&throttles->lock);
+        free(throttles);
+    }
+}
+
+static bool take(struct bucket *bucket, double rate, double burst, uint64_t now_ms)
+{
+    if (rate <= 0 || burst < 1) {
+        return false;
+    }
+    uint64_t now = now_ms * 1000000;
+    uint64_t cost = (uint64_t)(1e9 / rate);
+    uint64_t depth = (uint64_t)(1e9 / rate * burst);
+    uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
+    for (;;) {
+        uint64_t start = full_at > now ? full_at : now;
+        if (start + cost > now + depth) {
+            return false;
+        }
+        if (atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at, start + cost,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            return true;
+        }
+    }
+}
+
+bool tg_throttle_connection(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms)
+{
+    return take(&throttles->connection, model->throttling.connection_rate_limit,
+                (double)model->throttling.connection_burst_limit, now_ms);
+}
+
+bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms)
+{
+    return take(&throttles->account, model->throttling.rate_limit, (double)model->throttling.burst_limit,
+                now_ms);
+}
+
+/* The bucket of the name, made when it is new; NULL when memory is out. */
+static struct bucket *find(struct tg_throttles *throttles, struct tg_slice key)
+{
+    (void)pthread_mutex_lock(&throttles->lock);
+    struct bucket *bucket = tg_map_get(&throttles->routes, key);
+    if (bucket == NULL) {
+        bucket = calloc(1, sizeof *bucket);
+        if (bucket != NULL && tg_map_add(&throttles->routes, key, bucket) != TG_OK) {
+            free(bucket);
+            bucket = NULL;
+        }
+    }
+    (void)pthread_mutex_unlock(&throttles->lock);
+    return bucket;
+}
+
+bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,
+                       const struct tg_route *route, uint64_t now_ms)
+{
+    char key[512];
+    size_t len = 0;
+    const struct tg_route_settings settings = tg_stage_route_settings(stage, route->route_key);
+    const struct tg_slice parts[] = {api->api_id, stage->stage_name, route->route_key};
+    if (settings.throttling_rate_limit < 0 && settings.throttling_burst_limit < 0) {
+        return true;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        size_t part = parts[i].len < sizeof key - len - 1 ? parts[i].len : sizeof key - len - 1;
+        if (part > 0) {
+            memcpy(key + len, parts[i].ptr, part);
+        }
+        len += part;
+        key[len < sizeof key - 1 ? len++ : len] = '\0';
+    }
+    struct bucket *bucket = find(throttles, tg_slice_make(key, len));
+    /* One of the two set: the other takes the native default. */
+    double rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000;
+    double burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000;
+    return bucket == NULL || take(bucket, rate, burst, now_ms);
+}
