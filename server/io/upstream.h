@@ -27,7 +27,7 @@ struct tg_origin {
     struct tg_slice host;         /* name or address, without brackets; "unix:/path" for a unix socket */
     uint16_t port;                /* ignored for unix sockets */
     struct tg_slice server_name;  /* TLS name to send and verify; empty: host */
-    struct tg_tls_context *trust; /* with tls */
+    struct tg_tls_context *trust; /* with tls; must outlive the pool */
 };
 
 struct tg_call_request {
@@ -39,11 +39,11 @@ struct tg_call_request {
     struct tg_slice body; /* whole body, unless stream_body */
     bool stream_body;     /* the body follows by tg_call_send, chunked, or framed when body_length >= 0 */
     int64_t body_length;  /* with stream_body: its length, or -1 */
-    uint64_t timeout_ms;  /* from start to the end of the response */
+    uint64_t timeout_ms;  /* from start to the end of the response; 0: none */
     size_t max_body;      /* response body limit for tg_upstream_fetch, bytes */
     bool replayable;      /* may be sent again when a kept connection turns out closed before any byte of an
                              answer came: idempotent methods, and whatever the caller vouches for. A call that
-                             fails before its      first byte was written is tried again in any case. */
+                             fails before its first byte was written is tried again in any case. */
 };
 
 /* Events of a streamed call, in this order: head, body*, end. Borrowed for the call. After end nothing
@@ -74,14 +74,26 @@ void tg_upstream_free(struct tg_upstream *upstream);
 /* Takes effect for new connections. */
 void tg_upstream_configure(struct tg_upstream *upstream, const struct tg_upstream_options *options);
 
-/* Starts a call. Everything that `request` points to must live until the end or the cancel. */
+struct tg_upstream_stats {
+    size_t connections, idle, pending; /* now, over all origins; idle ones are connections too */
+    uint64_t calls;                    /* started */
+    uint64_t opened, reused;           /* connections opened; calls served by a kept one */
+    uint64_t replayed;                 /* calls sent again on a fresh connection */
+    uint64_t rejected;                 /* calls that found the queue full */
+    uint64_t connect_failures, timeouts;
+};
+void tg_upstream_stats(const struct tg_upstream *upstream, struct tg_upstream_stats *out);
+
+/* Starts a call. Everything that `request` points to must live until the end or the cancel. At once, and then
+ * without an event: TG_EBUSY (queue full), TG_EINVAL (a head that cannot be written), TG_ENOMEM. */
 enum tg_err tg_upstream_call(struct tg_upstream *upstream, const struct tg_call_request *request,
                              const struct tg_call_events *events, void *arg,
                              struct tg_call **out) TG_MUST_CHECK;
 /* Stops and resumes on_body: back-pressure to the back end. */
 void tg_call_pause(struct tg_call *call, bool paused);
 /* Body bytes of a streamed request, taken whole (buffered) or TG_EAGAIN when the buffer is full (nothing
- * taken). */
+ * taken). TG_ELIMIT: more than body_length; TG_EINVAL: finished already, or (finish) less than body_length.
+ */
 enum tg_err tg_call_send(struct tg_call *call, struct tg_slice bytes) TG_MUST_CHECK;
 enum tg_err tg_call_finish(struct tg_call *call) TG_MUST_CHECK;
 /* No event follows; the connection is closed unless it was unused. */

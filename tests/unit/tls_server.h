@@ -25,6 +25,7 @@ struct authority {
 
 enum behaviour {
     ECHO,
+    HTTP_OK, /* answers whatever comes */
     CUT_AFTER_HELLO,
     CLOSE_IN_HANDSHAKE,
     PLAIN_TEXT,
@@ -158,6 +159,10 @@ static inline void serve_tls(struct server *server, int fd)
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
         } else if (server->behaviour == SEND_MUCH) {
             serve_much(ssl);
+        } else if (server->behaviour == HTTP_OK) {
+            while (SSL_read(ssl, space, sizeof(space)) > 0) {
+                SSL_write(ssl, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 40);
+            }
         } else if ((got = SSL_read(ssl, space, sizeof(space))) > 0) {
             server->received = (size_t)got;
             SSL_write(ssl, space, got);
