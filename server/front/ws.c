@@ -3,39 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <libwebsockets.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "server/front/ws_internal.h"
-
-/* Sizes given to the library. The receive buffer exists once a connection, and is also the most that one
- * recv() takes; the service buffer exists once an engine and bounds the 101. */
-enum { RECEIVE_SIZE = 1024, SERVICE_SIZE = 32768, TRANSMIT_SIZE = 1 << 20 };
-
-/* ---- the library's log ---- */
-
-/* The library's log hook has no argument, hence this: the log of the engine that last adopted on this thread,
- * which is the only one there is. */
-static _Thread_local struct tg_log *library_log;
-
-static void on_log(int level, const char *line)
-{
-    (void)level;
-    struct tg_slice text = tg_slice_cstr(line);
-    if (tg_slice_find_slice(text, TG_LIT("calling service")) < text.len) {
-        return; /* said at error level of every adoption */
-    }
-    tg_log(library_log, TG_LOG_WARN, "libwebsockets",
-           TG_KV("line", tg_slice_head(text, tg_slice_find(text, '\n'))));
-}
-
-static void set_library_log(void)
-{
-    lws_set_log_level(LLL_ERR, on_log);
-}
 
 /* ---- the end of a socket ---- */
 
@@ -255,7 +228,7 @@ static int on_socket_event(struct tg_socket *socket, enum lws_callback_reasons r
     }
 }
 
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+int tg_ws_on_event(struct lws *wsi, int reason, void *user, void *in, size_t len)
 {
     struct tg_ws_engine *engine = lws_context_user(lws_get_context(wsi));
     if (reason == LWS_CALLBACK_WSI_CREATE) {
@@ -269,97 +242,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         engine->kicked = false;
         return 0;
     }
-    return user != NULL ? on_socket_event(user, reason, in, len) : 0;
-}
-
-/* ---- the engine ---- */
-
-static const struct lws_protocols protocols[] = {
-    {.name = "", .callback = on_event, .rx_buffer_size = RECEIVE_SIZE, .tx_packet_size = TRANSMIT_SIZE},
-    {0},
-};
-
-/* No validity checks: idle connections and pings are the owner's business. */
-static const lws_retry_bo_t no_checks = {0};
-
-static enum tg_err create_context(struct tg_ws_engine *engine)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, set_library_log);
-    void *loops[] = {tg_loop_native(engine->loop)};
-    struct lws_context_creation_info info = {
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
-        .foreign_loops = loops,
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .vhost_name = "tidegate",
-        .protocols = protocols,
-        .extensions = tg_ws_extensions,
-        .retry_and_idle_policy = &no_checks,
-        .pt_serv_buf_size = SERVICE_SIZE,
-        .user = engine,
-    };
-    engine->context = lws_create_context(&info);
-    if (engine->context == NULL) {
-        return TG_EIO;
-    }
-    engine->vhost = lws_create_vhost(engine->context, &info);
-    return engine->vhost != NULL ? TG_OK : TG_EIO;
-}
-
-static void do_nothing(struct tg_task *task)
-{
-    (void)task;
-}
-
-/* The library closes its handles on a loop that is not its own in two rounds, and frees the rest when it is
- * asked a second time. */
-static void destroy_context(struct tg_ws_engine *engine)
-{
-    enum { ROUNDS = 3 };
-    struct tg_task awake;
-    tg_task_init(&awake, do_nothing);
-    lws_context_destroy(engine->context);
-    for (int i = 0; i < ROUNDS; i++) {
-        tg_task_defer(engine->loop, &awake);
-        tg_loop_run_once(engine->loop);
-    }
-    tg_task_cancel(&awake);
-    lws_context_destroy(engine->context);
-}
-
-enum tg_err tg_ws_engine_new(struct tg_loop *loop, struct tg_log *log, struct tg_ws_engine **out)
-{
-    struct tg_ws_engine *engine = calloc(1, sizeof(*engine));
-    if (engine == NULL) {
-        return TG_ENOMEM;
-    }
-    engine->loop = loop;
-    engine->log = log;
-    library_log = log;
-    enum tg_err err = tg_inflater_new(&engine->inflater);
-    if (err == TG_OK) {
-        err = create_context(engine);
-    }
-    if (err != TG_OK) {
-        tg_ws_engine_free(engine);
-        return err;
-    }
-    *out = engine;
-    return TG_OK;
-}
-
-void tg_ws_engine_free(struct tg_ws_engine *engine)
-{
-    if (engine == NULL) {
-        return;
-    }
-    assert(engine->open == 0);
-    if (engine->context != NULL) {
-        destroy_context(engine);
-    }
-    tg_inflater_free(engine->inflater);
-    library_log = NULL;
-    free(engine);
+    return user != NULL ? on_socket_event(user, (enum lws_callback_reasons)reason, in, len) : 0;
 }
 
 /* ---- adoption ---- */
@@ -400,7 +283,6 @@ static enum tg_err hand_over(struct tg_socket *socket, int fd, const struct tg_h
                              struct tg_slice request)
 {
     struct tg_ws_engine *engine = socket->engine;
-    library_log = engine->log;
     socket->adopting = true;
     engine->adopting = socket;
     engine->headers = headers;

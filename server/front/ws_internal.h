@@ -1,6 +1,6 @@
-/* What the files of the WebSocket engine share; private to server/front/ws*.c. ws.c holds the engine,
- * adoption and the life of a socket, ws_frames.c turns what the library hands up into messages and judges it,
- * ws_deflate.c is the receiving half of permessage-deflate. */
+/* What the files of the WebSocket engine share; private to server/front/ws*.c. ws_engine.c sets the library
+ * up and takes it down, ws.c holds adoption and the life of a socket, ws_frames.c turns what the library
+ * hands up into messages and judges it, ws_deflate.c is the receiving half of permessage-deflate. */
 #ifndef TG_FRONT_WS_INTERNAL_H
 #define TG_FRONT_WS_INTERNAL_H
 
@@ -17,7 +17,6 @@ enum { TG_WS_REASON_MAX = 123 }; /* RFC 6455 section 5.5.1: 125 less the code */
 
 struct tg_ws_engine {
     struct tg_loop *loop;
-    struct tg_log *log;
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct tg_inflater *inflater;
@@ -59,6 +58,9 @@ void tg_ws_shut(struct tg_socket *socket, int code, struct tg_slice reason);
 void tg_ws_write_close(struct tg_socket *socket);
 /* Has the library drop the connection in its next round. */
 void tg_ws_cut(struct tg_socket *socket);
+
+/* What the library calls, with its enum lws_callback_reasons. */
+int tg_ws_on_event(struct lws *wsi, int reason, void *user, void *in, size_t len);
 
 /* A piece of payload of a data frame, at the library's choice of size; pieces of different frames never join.
  */

@@ -961,6 +961,47 @@ static void close_waits_for_what_was_written(void **state)
     free(text);
 }
 
+/* The library answers no close frame, and shows none, while it holds output. */
+static void closed_by_a_slow_reader(void **state)
+{
+    static struct conn conn;
+    char *text = filled(BULK);
+    struct tg_buf frame;
+    tg_buf_init(&frame, SIZE_MAX);
+    add_masked(&frame, 0x88, TG_LIT("\x03\xe9"));
+    conn_open(&conn, *state);
+    assert_int_equal(server_send(&conn, 0x81, tg_slice_make(text, BULK)), TG_EAGAIN);
+    assert_int_equal(send(conn.fd, tg_buf_slice(&frame).ptr, tg_buf_size(&frame), 0), tg_buf_size(&frame));
+    uint64_t deadline = now_ms() + 5000;
+    while (conn.closed == 0) {
+        assert_true(now_ms() < deadline);
+        turn(*state);
+    }
+    assert_int_equal(conn.code, 1005);
+    assert_true(conn.by_peer);
+    conn_done(&conn);
+    tg_buf_free(&frame);
+    free(text);
+}
+
+/* A violation while it holds output: what was written arrives, the close frame does not. */
+static void violation_by_a_slow_reader(void **state)
+{
+    static struct conn conn;
+    char *text = filled(BULK);
+    char *frame = malloc(BULK + 10);
+    assert_non_null(frame);
+    size_t len = put_frame(frame, 0x81, text, BULK);
+    conn_open(&conn, *state);
+    assert_int_equal(server_send(&conn, 0x81, tg_slice_make(text, BULK)), TG_EAGAIN);
+    assert_int_equal(send(conn.fd, "\x83\x80" ZERO, 6, 0), 6);
+    read_bulk(&conn, frame, len);
+    expect_end(&conn, 1002, "", false);
+    conn_done(&conn);
+    free(frame);
+    free(text);
+}
+
 static void slow_reader_is_cut_in_the_end(void **state)
 {
     static struct conn conn;
@@ -1289,6 +1330,8 @@ int main(void)
         TEST(reset_while_closing),
         TEST(waits_for_a_slow_reader),
         TEST(close_waits_for_what_was_written),
+        TEST(closed_by_a_slow_reader),
+        TEST(violation_by_a_slow_reader),
         TEST(slow_reader_is_cut_in_the_end),
         TEST(pauses_and_resumes),
         TEST(close_while_paused),
