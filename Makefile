@@ -4,13 +4,13 @@ FUZZ_SECONDS ?= 60
 install := docker/install-packages
 # A folder's npm packages are as its lock file says: npm leaves this file when it is done.
 npm_done := node_modules/.package-lock.json
-npm_test_dirs := $(patsubst %/package-lock.json,%,$(wildcard examples/*/package-lock.json tests/e2e/package-lock.json))
+npm_all := $(patsubst %/package-lock.json,%/$(npm_done),$(wildcard examples/*/package-lock.json tests/e2e/package-lock.json))
 
 export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint format fuzz clean
+.PHONY: help run build test lint format fuzz clean npm
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -28,7 +28,7 @@ build: ## build/tidegate, optimised
 
 test: ## all tests, under AddressSanitizer and UBSan and then optimised
 	@$(install) build runtime example unit test
-	@$(MAKE) --no-print-directory $(addsuffix /$(npm_done),$(npm_test_dirs))
+	@$(MAKE) --no-print-directory -s npm
 	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_TEST_PREFIX=asan.
 	cmake --build build-asan -j $(JOBS)
 	cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_TEST_PREFIX=release.
@@ -51,6 +51,8 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (60) under libFuzzer
 
 clean: ## remove what was built and installed here
 	rm -rf build build-asan build-test build-lint build-fuzz examples/*/node_modules tests/e2e/node_modules
+
+npm: $(npm_all)
 
 %/$(npm_done): %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund --no-progress --loglevel=error

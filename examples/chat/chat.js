@@ -1,0 +1,147 @@
+// The back end of a chat. The gateway holds the WebSocket connections and calls this plain HTTP server for each event of
+// them; to speak to a connection, the server posts to the gateway with the AWS SDK, which is the unmodified one.
+'use strict';
+const fs = require('node:fs');
+const http = require('node:http');
+const path = require('node:path');
+const { ApiGatewayManagementApiClient, PostToConnectionCommand } = require('@aws-sdk/client-apigatewaymanagementapi');
+
+const HOST = '127.0.0.1';
+const ports = { page: Number(process.env.PORT || 8000), backEnd: Number(process.env.BACKEND_PORT || 9000) };
+const gateway = process.env.GATEWAY || `ws://${HOST}:${process.env.GATEWAY_PORT || 8080}/prod`;
+
+// The credentials are those of tidegate.yaml.
+const management = new ApiGatewayManagementApiClient({
+  endpoint: gateway.replace(/^ws/, 'http'),
+  region: 'us-east-1',
+  credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' },
+});
+
+const people = new Map(); // connection id -> { name, sent: the last push, so that pushes keep their order }
+const history = []; // the last messages, for who joins later
+
+function push(id, event) {
+  const person = people.get(id);
+  const command = new PostToConnectionCommand({ ConnectionId: id, Data: JSON.stringify(event) });
+  person.sent = person.sent.then(() => management.send(command)).catch((error) => {
+    if (error.name === 'GoneException') {
+      leave(id); // it went away and its $disconnect was lost
+    } else {
+      console.error(`cannot push to ${id}: ${error.name}: ${error.message}`);
+    }
+  });
+}
+
+function pushToAll(event) {
+  for (const [id, person] of people) {
+    if (person.name) push(id, event);
+  }
+}
+
+const names = () => [...people.values()].map((person) => person.name).filter(Boolean).sort();
+
+function leave(id) {
+  const person = people.get(id);
+  if (people.delete(id) && person.name) pushToAll({ type: 'left', name: person.name, people: names() });
+}
+
+const text = (value, limit) => (typeof value === 'string' ? value.trim().slice(0, limit) : '');
+
+// The name that the person gets: the one asked for, with a number when somebody else has it.
+function take(person, wanted) {
+  const base = text(wanted, 40) || person.name || 'Somebody';
+  const others = [...people.values()].filter((other) => other !== person).map((other) => other.name);
+  person.name = base;
+  for (let number = 2; others.includes(person.name); number++) person.name = `${base} ${number}`;
+  return person.name;
+}
+
+// One function a route. What it returns answers the route's own caller, if tidegate.yaml makes the route two-way.
+const routes = {
+  $connect() {}, // nothing can be pushed before this has answered
+  $disconnect: leave,
+  join(id, message) {
+    const name = take(people.get(id), message.name);
+    pushToAll({ type: 'joined', name, people: names() });
+    return { type: 'welcome', name, people: names(), history };
+  },
+  setName(id, message) {
+    const person = people.get(id);
+    const before = person.name;
+    const name = take(person, message.name);
+    if (name !== before) pushToAll({ type: 'renamed', before, name, people: names() });
+  },
+  sendMessage(id, message) {
+    const person = people.get(id);
+    const said = { type: 'message', name: person.name || take(person), text: text(message.text, 2000), at: Date.now() };
+    if (!said.text) return;
+    history.push(said);
+    history.splice(0, history.length - 50);
+    pushToAll(said);
+  },
+  $default(id) {
+    push(id, { type: 'error', text: 'Unknown action' });
+  },
+};
+
+// HTTP_PROXY hands on the bare message. Which connection, route and event it belongs to stand in the headers that
+// tidegate.yaml maps.
+const backEnd = http.createServer(async (request, response) => {
+  const { connectionid: id, routekey: route, eventtype: event } = request.headers;
+  const reply = (status, body) => response.writeHead(status, { 'Content-Type': 'application/json' }).end(body);
+  try {
+    let body = '';
+    for await (const chunk of request.setEncoding('utf8')) body += chunk;
+    if (!id || !Object.hasOwn(routes, route)) return reply(400, '{"message":"no connectionId or routeKey header"}');
+    // After a restart of this server its connections live on in the gateway: whoever speaks is there.
+    if (event !== 'DISCONNECT' && !people.has(id)) people.set(id, { name: '', sent: Promise.resolve() });
+    const message = event === 'MESSAGE' && route !== '$default' ? JSON.parse(body) : {};
+    const result = routes[route](id, message);
+    reply(200, result ? JSON.stringify(result) : '');
+  } catch (error) {
+    console.error(`${route} of ${id}: ${error.message}`);
+    reply(500, '{"message":"failed"}');
+  }
+});
+
+// The page, told where its gateway is.
+const page = http.createServer((request, response) => {
+  if (request.url.split('?')[0] !== '/') return response.writeHead(404, { 'Content-Type': 'text/plain' }).end('Not found\n');
+  const html = fs.readFileSync(path.join(__dirname, 'index.html'), 'utf8');
+  response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Cache-Control': 'no-store' });
+  response.end(html.replace('ws://127.0.0.1:8080/prod', gateway));
+});
+
+function listen(server, port, variable, what) {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      const taken = `Port ${port}, for ${what}, is taken: end what has it, or choose another with ${variable}=PORT.`;
+      reject(error.code === 'EADDRINUSE' ? new Error(taken) : error);
+    });
+    server.listen(port, HOST, resolve);
+  });
+}
+
+async function start() {
+  await listen(backEnd, ports.backEnd, 'BACKEND_PORT', "the chat's back end");
+  await listen(page, ports.page, 'PORT', 'the page');
+  return `http://${HOST}:${ports.page}`;
+}
+
+function stop() {
+  for (const server of [backEnd, page]) {
+    server.close();
+    server.closeAllConnections();
+  }
+  management.destroy();
+}
+
+module.exports = { start, stop };
+
+if (require.main === module) {
+  start().then(
+    (address) => console.log(`The page is at ${address}, its gateway at ${gateway}.`),
+    (error) => { console.error(error.message); process.exit(1); },
+  );
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { stop(); process.exit(0); });
+}
