@@ -16,13 +16,24 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Where the two are known to differ: jansson refuses NUL in names and lone surrogates, takes a NUL behind a
- * number, and overflows on numbers; the depths that they allow differ. */
+/* Whether an exponent may follow a digit, in numbers or elsewhere. */
+static bool has_exponent(struct tg_slice text)
+{
+    for (size_t i = 1; i < text.len; i++) {
+        char before = text.ptr[i - 1];
+        if ((text.ptr[i] | 0x20) == 'e' && before >= '0' && before <= '9') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where the two are known to differ: jansson refuses NUL in names, lone surrogates and reals out of range;
+ * the depths that they allow differ. */
 static bool comparable(struct tg_slice text, enum tg_err err)
 {
-    return err != TG_ELIMIT && tg_slice_find(text, '\0') == text.len &&
-           tg_slice_find(text, '\\') == text.len && tg_slice_find(text, 'e') == text.len &&
-           tg_slice_find(text, 'E') == text.len && text.len < 300;
+    return err != TG_ELIMIT && tg_slice_find_slice(text, TG_LIT("\\u")) == text.len && !has_exponent(text) &&
+           text.len < 300;
 }
 
 static const struct tg_json *follow(const struct tg_json *tree, const struct tg_jsonscan_path *path)
