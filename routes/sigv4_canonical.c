@@ -1,0 +1,320 @@
+#include "routes/sigv4_canonical.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "server/base/codec.h"
+
+/* Writes into memory that was measured before; the pointer moves on. */
+static void put(char **to, struct tg_slice bytes)
+{
+    if (bytes.len > 0) {
+        memcpy(*to, bytes.ptr, bytes.len);
+        *to += bytes.len;
+    }
+}
+
+static void put_char(char **to, char c)
+{
+    *(*to)++ = c;
+}
+
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+/* At most three characters a byte. */
+static void put_encoded_byte(char **to, unsigned char c, bool keep_slash)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (is_unreserved(c) || (keep_slash && c == '/')) {
+        put_char(to, (char)c);
+    } else {
+        put_char(to, '%');
+        put_char(to, digits[c >> 4]);
+        put_char(to, digits[c & 0x0f]);
+    }
+}
+
+/* The value of a hexadecimal digit, or -1. */
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static struct tg_slice put_reencoded(char **to, struct tg_slice text)
+{
+    const char *start = *to;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c == '%' && text.len - i > 2 && hex_digit(text.ptr[i + 1]) >= 0 &&
+            hex_digit(text.ptr[i + 2]) >= 0) {
+            c = (unsigned char)(hex_digit(text.ptr[i + 1]) << 4 | hex_digit(text.ptr[i + 2]));
+            i += 2;
+        }
+        put_encoded_byte(to, c, false);
+    }
+    return tg_slice_make(start, (size_t)(*to - start));
+}
+
+static int compare_params(const void *a, const void *b)
+{
+    const struct tg_sigv4_param *left = a, *right = b;
+    int order = tg_slice_cmp(left->name, right->name);
+    return order != 0 ? order : tg_slice_cmp(left->value, right->value);
+}
+
+static size_t count_params(struct tg_slice query)
+{
+    size_t count = 0;
+    while (query.len > 0) {
+        count += tg_slice_cut(query, '&', &query).len > 0;
+    }
+    return count;
+}
+
+enum tg_err tg_sigv4_params(struct tg_arena *arena, struct tg_slice query, struct tg_sigv4_params *out)
+{
+    size_t count = count_params(query);
+    if (count == 0) {
+        *out = (struct tg_sigv4_params){NULL, 0};
+        return TG_OK;
+    }
+    struct tg_sigv4_param *items = tg_arena_alloc(arena, count * sizeof *items), *next = items;
+    char *text = tg_arena_alloc(arena, 3 * query.len);
+    if (items == NULL || text == NULL) {
+        return TG_ENOMEM;
+    }
+    while (query.len > 0) {
+        struct tg_slice value, pair = tg_slice_cut(query, '&', &query);
+        if (pair.len > 0) {
+            struct tg_slice name = tg_slice_cut(pair, '=', &value);
+            next->name = put_reencoded(&text, name);
+            next->value = put_reencoded(&text, value);
+            next++;
+        }
+    }
+    if (count > 1) {
+        qsort(items, count, sizeof *items, compare_params);
+    }
+    *out = (struct tg_sigv4_params){items, count};
+    return TG_OK;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Trimmed, each run of blanks one space. */
+static void put_header_value(char **to, struct tg_slice value)
+{
+    value = tg_slice_trim(value);
+    for (size_t i = 0; i < value.len; i++) {
+        if (!is_blank(value.ptr[i])) {
+            put_char(to, value.ptr[i]);
+        } else if (!is_blank(value.ptr[i - 1])) {
+            put_char(to, ' ');
+        }
+    }
+}
+
+static void put_header(char **to, const struct tg_headers *headers, struct tg_slice name)
+{
+    bool first = true;
+    put(to, name);
+    put_char(to, ':');
+    for (size_t i = 0; i < headers->count; i++) {
+        if (tg_slice_eq_nocase(headers->items[i].name, name)) {
+            if (!first) {
+                put_char(to, ',');
+            }
+            put_header_value(to, headers->items[i].value);
+            first = false;
+        }
+    }
+    put_char(to, '\n');
+}
+
+static bool is_signature(const struct tg_sigv4_param *param)
+{
+    return tg_slice_eq(param->name, TG_LIT("X-Amz-Signature"));
+}
+
+/* Most bytes that the canonical request takes. Names of signed headers ascend, so no field counts twice. */
+static size_t measure(const struct tg_sigv4_canonical *canonical)
+{
+    size_t size = canonical->method.len + 3 * canonical->path.len + 4 * canonical->signed_headers.len +
+                  sizeof canonical->payload_hex + sizeof "\n/\n\n:\n\n\n";
+    for (size_t i = 0; i < canonical->params->count; i++) {
+        size += canonical->params->items[i].name.len + canonical->params->items[i].value.len + 2;
+    }
+    for (size_t i = 0; i < canonical->headers->count; i++) {
+        size += canonical->headers->items[i].value.len + 1;
+    }
+    return size;
+}
+
+static enum tg_err canonical_request(const struct tg_sigv4_canonical *canonical, struct tg_arena *arena,
+                                     struct tg_slice *out)
+{
+    size_t size = measure(canonical);
+    char *start = tg_arena_alloc(arena, size), *to = start;
+    if (start == NULL) {
+        return TG_ENOMEM;
+    }
+    put(&to, canonical->method);
+    put_char(&to, '\n');
+    for (size_t i = 0; i < canonical->path.len; i++) {
+        put_encoded_byte(&to, (unsigned char)canonical->path.ptr[i], true);
+    }
+    put(&to, canonical->path.len > 0 ? TG_LIT("\n") : TG_LIT("/\n"));
+    struct tg_slice separator = TG_EMPTY;
+    for (size_t i = 0; i < canonical->params->count; i++) {
+        const struct tg_sigv4_param *param = &canonical->params->items[i];
+        if (!canonical->presigned || !is_signature(param)) {
+            put(&to, separator);
+            put(&to, param->name);
+            put_char(&to, '=');
+            put(&to, param->value);
+            separator = TG_LIT("&");
+        }
+    }
+    put_char(&to, '\n');
+    for (struct tg_slice rest = canonical->signed_headers; rest.len > 0;) {
+        put_header(&to, canonical->headers, tg_slice_cut(rest, ';', &rest));
+    }
+    put_char(&to, '\n');
+    put(&to, canonical->signed_headers);
+    put_char(&to, '\n');
+    put(&to, tg_slice_make(canonical->payload_hex, sizeof canonical->payload_hex));
+    assert((size_t)(to - start) <= size);
+    *out = tg_slice_make(start, (size_t)(to - start));
+    return TG_OK;
+}
+
+enum tg_err tg_sigv4_compute(const struct tg_sigv4_canonical *canonical, struct tg_slice date,
+                             struct tg_slice scope, const unsigned char key[TG_SHA256_LEN],
+                             struct tg_arena *arena, char out[TG_SIGV4_HEX_LEN])
+{
+    struct tg_slice request;
+    unsigned char digest[TG_SHA256_LEN];
+    char digest_hex[TG_SIGV4_HEX_LEN];
+    enum tg_err err = canonical_request(canonical, arena, &request);
+    if (err == TG_OK) {
+        err = tg_sha256(request, digest);
+    }
+    if (err != TG_OK) {
+        return err;
+    }
+    tg_hex_encode(digest, sizeof digest, digest_hex);
+    struct tg_slice algorithm = TG_SIGV4_ALGORITHM_NAME;
+    char *start = tg_arena_alloc(arena, algorithm.len + date.len + scope.len + sizeof digest_hex + 3),
+         *to = start;
+    if (start == NULL) {
+        return TG_ENOMEM;
+    }
+    put(&to, algorithm);
+    put_char(&to, '\n');
+    put(&to, date);
+    put_char(&to, '\n');
+    put(&to, scope);
+    put_char(&to, '\n');
+    put(&to, tg_slice_make(digest_hex, sizeof digest_hex));
+    err =
+        tg_hmac_sha256(tg_slice_make(key, TG_SHA256_LEN), tg_slice_make(start, (size_t)(to - start)), digest);
+    if (err == TG_OK) {
+        tg_hex_encode(digest, sizeof digest, out);
+    }
+    return err;
+}
+
+enum tg_err tg_sigv4_payload_hex(const struct tg_sigv4_request *request, char out[TG_SIGV4_HEX_LEN])
+{
+    unsigned char digest[TG_SHA256_LEN];
+    const unsigned char *given = request->payload_sha256;
+    enum tg_err err = given == NULL ? tg_sha256(request->payload, digest) : TG_OK;
+    if (err == TG_OK) {
+        tg_hex_encode(given != NULL ? given : digest, TG_SHA256_LEN, out);
+    }
+    return err;
+}
+
+static enum tg_err derive(struct tg_slice secret, struct tg_slice day, struct tg_slice region,
+                          struct tg_slice service, struct tg_arena *arena, unsigned char out[TG_SHA256_LEN])
+{
+    const struct tg_slice steps[] = {day, region, service, TG_LIT("aws4_request")};
+    unsigned char key[TG_SHA256_LEN];
+    char *start = tg_arena_alloc(arena, secret.len + 4), *to = start;
+    if (start == NULL) {
+        return TG_ENOMEM;
+    }
+    put(&to, TG_LIT("AWS4"));
+    put(&to, secret);
+    struct tg_slice current = tg_slice_make(start, secret.len + 4);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        enum tg_err err = tg_hmac_sha256(current, steps[i], key);
+        if (err != TG_OK) {
+            return err;
+        }
+        current = tg_slice_make(key, sizeof key);
+    }
+    explicit_bzero(start, secret.len + 4);
+    memcpy(out, key, sizeof key);
+    return TG_OK;
+}
+
+/* Everything that the key is derived from; the lengths keep apart what the bytes alone would not. */
+static size_t cache_input(struct tg_slice secret, struct tg_slice day, struct tg_slice region,
+                          struct tg_slice service, char input[TG_SIGV4_CACHE_INPUT])
+{
+    const struct tg_slice parts[] = {day, region, service, secret};
+    size_t need = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].len >= TG_SIGV4_CACHE_INPUT) {
+            return 0;
+        }
+        need += parts[i].len + 1;
+    }
+    if (need > TG_SIGV4_CACHE_INPUT) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        put_char(&input, (char)parts[i].len);
+        put(&input, parts[i]);
+    }
+    return need;
+}
+
+enum tg_err tg_sigv4_key(struct tg_sigv4_cache *cache, struct tg_slice secret, struct tg_slice day,
+                         struct tg_slice region, struct tg_slice service, struct tg_arena *arena,
+                         unsigned char out[TG_SHA256_LEN])
+{
+    static const unsigned char no_key[16];
+    char input[TG_SIGV4_CACHE_INPUT];
+    size_t len = cache != NULL ? cache_input(secret, day, region, service, input) : 0;
+    if (len == 0) {
+        return derive(secret, day, region, service, arena, out);
+    }
+    size_t slot = (size_t)(tg_siphash(no_key, input, len) % TG_SIGV4_CACHE_SLOTS);
+    struct tg_slice known = tg_slice_make(cache->slots[slot].input, cache->slots[slot].input_len);
+    if (tg_slice_eq(known, tg_slice_make(input, len))) {
+        cache->hits++;
+        memcpy(out, cache->slots[slot].key, TG_SHA256_LEN);
+        return TG_OK;
+    }
+    enum tg_err err = derive(secret, day, region, service, arena, out);
+    if (err == TG_OK) {
+        cache->misses++;
+        memcpy(cache->slots[slot].input, input, len);
+        cache->slots[slot].input_len = len;
+        memcpy(cache->slots[slot].key, out, TG_SHA256_LEN);
+    }
+    return err;
+}
