@@ -284,6 +284,9 @@ static enum tg_err look_up(void *arg, enum tg_var_scope scope, struct tg_slice n
             value = found->ptr != NULL ? *found : TG_LIT("");
         }
         break;
+    case TG_VAR_RESPONSE_STATUS:
+        err = request->answer.status > 0 ? number(request, request->answer.status, &value) : TG_OK;
+        break;
     case TG_VAR_CONTEXT:
         err = look_up_context(request, name, &value);
         break;

@@ -1,0 +1,145 @@
+#include "routes/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+void tg_model_unref(struct tg_model *model)
+{
+    if (atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) == 1) {
+        model->destroy(model);
+    }
+}
+
+/* ---- look-ups ---- */
+
+const struct tg_api *tg_model_api_by_id(const struct tg_model *model, struct tg_slice api_id)
+{
+    return tg_map_get(&model->api_map, api_id);
+}
+
+const struct tg_api *tg_model_api_by_host(const struct tg_model *model, struct tg_slice host)
+{
+    char lower[256];
+    struct tg_slice rest;
+    struct tg_slice name = host.len > 0 && host.ptr[0] == '['
+                               ? tg_slice_head(host, tg_slice_find(host, ']') + 1)
+                               : tg_slice_cut(host, ':', &rest);
+    if (name.len > 0 && name.ptr[name.len - 1] == '.') {
+        name.len--;
+    }
+    if (name.len <= sizeof lower) {
+        for (size_t i = 0; i < name.len; i++) {
+            char c = name.ptr[i];
+            lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+        }
+        name.ptr = lower;
+        const struct tg_api *api = tg_map_get(&model->host_map, name);
+        if (api == NULL) {
+            api = tg_map_get(&model->api_map, tg_slice_cut(name, '.', &rest));
+            /* The default host name of an API may be switched off (spec 1.1). */
+            if (api != NULL && api->disable_execute_api_endpoint) {
+                return NULL;
+            }
+        }
+        if (api != NULL) {
+            return api;
+        }
+    }
+    const struct tg_api *only = model->apis.count == 1 ? &model->apis.items[0] : NULL;
+    return only != NULL && only->hosts.count == 0 && !only->disable_execute_api_endpoint ? only : NULL;
+}
+
+const struct tg_stage *tg_api_stage(const struct tg_api *api, struct tg_slice name)
+{
+    for (size_t i = 0; i < api->stages.count; i++) {
+        if (tg_slice_eq(api->stages.items[i].stage_name, name)) {
+            return &api->stages.items[i];
+        }
+    }
+    return NULL;
+}
+
+struct tg_route_settings tg_stage_route_settings(const struct tg_stage *stage, struct tg_slice route_key)
+{
+    struct tg_route_settings result = stage->default_route_settings;
+    for (size_t i = 0; i < stage->route_settings.count; i++) {
+        const struct tg_route_settings *own = &stage->route_settings.items[i];
+        if (!tg_slice_eq(own->route_key, route_key)) {
+            continue;
+        }
+        double rate = result.throttling_rate_limit;
+        int64_t burst = result.throttling_burst_limit;
+        result = *own;
+        if (own->throttling_rate_limit < 0) {
+            result.throttling_rate_limit = rate;
+        }
+        if (own->throttling_burst_limit < 0) {
+            result.throttling_burst_limit = burst;
+        }
+        break;
+    }
+    return result;
+}
+
+/* ---- files ---- */
+
+static int open_destination(struct tg_slice destination)
+{
+    static const struct tg_slice file = TG_LIT_INIT("file:");
+    char path[4096];
+    if (tg_slice_eq(destination, TG_LIT("stderr"))) {
+        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    }
+    if (!tg_slice_starts(destination, file)) {
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    }
+    struct tg_slice name = tg_slice_from(destination, file.len);
+    if (name.len >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(path, name.ptr, name.len);
+    path[name.len] = '\0';
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+}
+
+enum tg_err tg_model_open(struct tg_model *model, struct tg_log *log)
+{
+    for (size_t i = 0; i < model->apis.count; i++) {
+        struct tg_api *api = &model->apis.items[i];
+        for (size_t j = 0; j < api->stages.count; j++) {
+            struct tg_stage *stage = &api->stages.items[j];
+            if (stage->access_log == NULL) {
+                continue;
+            }
+            stage->access_fd = open_destination(stage->access_log_settings.destination_arn);
+            if (stage->access_fd < 0) {
+                tg_log(log, TG_LOG_ERROR, "access log not opened", TG_KV("api", api->api_id),
+                       TG_KV("stage", stage->stage_name),
+                       TG_KV("destination", stage->access_log_settings.destination_arn),
+                       TG_KV_CSTR("reason", strerror(errno)));
+                return TG_EIO;
+            }
+        }
+    }
+    return TG_OK;
+}
+
+void tg_model_release(struct tg_model *model)
+{
+    for (size_t i = 0; i < model->apis.count; i++) {
+        struct tg_api *api = &model->apis.items[i];
+        tg_map_free(&api->route_map, NULL);
+        for (size_t j = 0; j < api->stages.count; j++) {
+            if (api->stages.items[j].access_fd > STDERR_FILENO) {
+                (void)close(api->stages.items[j].access_fd);
+            }
+        }
+    }
+    tg_map_free(&model->function_map, NULL);
+    tg_map_free(&model->credential_map, NULL);
+    tg_map_free(&model->host_map, NULL);
+    tg_map_free(&model->api_map, NULL);
+}
