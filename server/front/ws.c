@@ -97,6 +97,7 @@ static void report(struct tg_socket *socket)
     socket->reported = true;
     socket->engine->open--;
     tg_timer_stop(&socket->timeout);
+    tg_task_cancel(&socket->more);
     tg_ws_decide(socket, 1006, TG_EMPTY, true);
     struct tg_socket_end end = {
         .code = socket->code,
@@ -109,6 +110,7 @@ static void report(struct tg_socket *socket)
 static void release(struct tg_socket *socket)
 {
     tg_timer_stop(&socket->timeout);
+    tg_task_cancel(&socket->more);
     tg_buf_free(&socket->message);
     free(socket);
 }
@@ -331,6 +333,7 @@ enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, int fd, struct tg_slice key
     socket->arg = arg;
     socket->limits = *limits;
     tg_timer_init(&socket->timeout, on_timeout);
+    tg_task_init(&socket->more, tg_ws_read_more);
     tg_buf_init(&socket->message, limits->max_message);
     err = hand_over(socket, fd, headers, tg_buf_slice(&request));
     tg_buf_free(&request);

@@ -74,7 +74,11 @@ void tg_ws_receive(struct tg_socket *socket, struct tg_slice piece)
     if (!socket->in_frame && !begin_frame(socket, piece.len + left)) {
         return;
     }
+    socket->fed = true;
     socket->in_frame = left > 0;
+    if (socket->in_frame) {
+        tg_task_defer(socket->engine->loop, &socket->more);
+    }
     bool complete = lws_is_final_fragment(socket->wsi) != 0;
     /* What comes in one piece is not copied. */
     struct tg_buf message = socket->message;
@@ -97,6 +101,22 @@ void tg_ws_receive(struct tg_socket *socket, struct tg_slice piece)
         deliver(socket, piece);
     }
     tg_buf_free(&message);
+}
+
+/* The library reads once an event, as much as its small buffer takes. For the rest of a large frame the event
+ * is repeated here as long as there is something to read, instead of going through epoll for each kilobyte.
+ */
+void tg_ws_read_more(struct tg_task *task)
+{
+    enum { READS_A_PASS = 64 };
+    struct tg_socket *socket = TG_CONTAINER(task, struct tg_socket, more);
+    int fd = lws_get_socket_fd(socket->wsi);
+    socket->fed = true;
+    for (int i = 0; i < READS_A_PASS && socket->fed && socket->in_frame && socket->code == 0; i++) {
+        struct lws_pollfd event = {.fd = fd, .events = LWS_POLLIN, .revents = LWS_POLLIN};
+        socket->fed = false;
+        lws_service_fd(socket->engine->context, &event);
+    }
 }
 
 void tg_ws_receive_pong(struct tg_socket *socket)

@@ -34,6 +34,7 @@ struct tg_socket {
     void *arg;
     struct tg_ws_limits limits;
     struct tg_timer timeout; /* bounds the closing handshake */
+    struct tg_task more;     /* reads the rest of a frame in the pass that brought its beginning */
     struct tg_buf message;   /* the parts of a message that came in parts */
     int code;                /* how it ended; 0 while it is open */
     bool by_peer;
@@ -46,6 +47,7 @@ struct tg_socket {
     bool quiet;       /* the next writable callback does not come from a pong */
     bool paused;
     bool in_frame;   /* payload of the current frame is still to come */
+    bool fed;        /* a piece has come since this was cleared */
     bool binary;     /* the current message is */
     bool compressed; /* likewise */
 };
@@ -65,6 +67,8 @@ int tg_ws_on_event(struct lws *wsi, int reason, void *user, void *in, size_t len
 /* A piece of payload of a data frame, at the library's choice of size; pieces of different frames never join.
  */
 void tg_ws_receive(struct tg_socket *socket, struct tg_slice piece);
+/* The task of the same name. */
+void tg_ws_read_more(struct tg_task *task);
 void tg_ws_receive_pong(struct tg_socket *socket);
 /* The peer's close frame; it is answered here, and the caller ends the connection. */
 void tg_ws_receive_close(struct tg_socket *socket, struct tg_slice payload);
