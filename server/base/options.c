@@ -249,6 +249,9 @@ static void bind_rows(struct tg_binder *binder, const struct tg_schema *schema,
         if (value != NULL && !tg_options_in_scope(binder, row->scope)) {
             continue; /* reported with the keys */
         }
+        if (value != NULL && (row->flags & TG_OPTION_NOT_YET) != 0) {
+            tg_options_warn(binder->report, node, row->key, "has no effect in this version");
+        }
         void *member = discard ? scratch(binder, row) : target + row->offset;
         if (member != NULL) {
             bind_row(binder, row, value, member);
@@ -278,7 +281,7 @@ static void bind_struct(struct tg_binder *binder, const struct tg_schema *schema
     }
     bind_rows(&inner, schema, node, key, target);
     if (schema->check != NULL && node != NULL && binder->report->errors == errors) {
-        schema->check(binder->report, node, target);
+        schema->check(binder->report, node, inner.scope, target);
     }
 }
 

@@ -38,6 +38,7 @@ enum tg_option_flag {
     TG_OPTION_READ_ONLY = 1 << 3, /* an output of the API model: accepted unseen, not bound */
     TG_OPTION_UNUSED = 1 << 4,    /* checked, but without effect */
     TG_OPTION_VERBATIM = 1 << 5,  /* ${NAME} is not substituted: templates */
+    TG_OPTION_NOT_YET = 1 << 7,   /* checked, then a warning says that it has no effect in this version */
     TG_OPTION_DISCARD = 1 << 6    /* checked, then thrown away: `offset` says nothing */
 };
 
@@ -56,7 +57,7 @@ struct tg_option {
     size_t offset;
     const char *fallback; /* as text in the file; words of a STRINGS row parted by commas; NULL: zero */
     const char *help;     /* one line of Markdown */
-    int64_t min, max;     /* both 0: any; max 0 alone: no upper limit */
+    int64_t min, max;     /* both 0: any; max INT64_MAX, or 0 above min 0: no upper limit */
     const struct tg_option_name *names; /* ends with a NULL name */
     const struct tg_schema *schema;
     const char *scope; /* only where the nearest scope key says this; NULL: everywhere */
@@ -71,8 +72,10 @@ struct tg_schema {
     const struct tg_option *rows;
     size_t row_count;
     const char *scope_key; /* key of this struct whose value is the scope of all beneath, or NULL */
-    /* Runs after the rows, unless one had an error or the struct is absent; may be NULL. */
-    void (*check)(struct tg_options_report *report, const struct tg_doc_node *node, void *target);
+    /* Runs after the rows, unless one had an error or the struct is absent; `scope` is the scope in force,
+     * empty when none is; may be NULL. */
+    void (*check)(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                  void *target);
 };
 
 #define TG_OPTION_COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))

@@ -66,7 +66,7 @@ static enum tg_err write_range(struct tg_buf *out, const struct tg_option *optio
     if (option->min == 0 && option->max == 0) {
         return TG_OK;
     }
-    if (option->max == 0 && option->min >= 0) {
+    if (!tg_option_has_upper(option)) {
         return tg_buf_printf(out, ", at least %lld%s", (long long)option->min, unit);
     }
     return tg_buf_printf(out, ", %lld to %lld%s", (long long)option->min, (long long)option->max, unit);
@@ -147,6 +147,7 @@ static enum tg_err write_flags(struct tg_buf *out, const struct tg_option *optio
                  {TG_OPTION_RESTART, "*A change takes a restart.*"},
                  {TG_OPTION_READ_ONLY, "*Output of the API model: accepted and ignored.*"},
                  {TG_OPTION_UNUSED, "*Accepted, without effect.*"},
+                 {TG_OPTION_NOT_YET, "*Without effect in this version; a warning says so.*"},
                  {TG_OPTION_VERBATIM, "*`${NAME}` is not substituted.*"}};
     enum tg_err err = TG_OK;
     for (size_t i = 0; i < TG_OPTION_COUNT(notes) && err == TG_OK; i++) {

@@ -23,6 +23,10 @@ bool tg_options_check_variables(struct tg_binder *binder, const struct tg_option
 bool tg_options_in_scope(const struct tg_binder *binder, const char *scope);
 /* Text in the arena, or out_of_memory in the report and an empty slice. */
 struct tg_slice tg_options_keep(struct tg_binder *binder, struct tg_slice text);
+static inline bool tg_option_has_upper(const struct tg_option *option)
+{
+    return option->max != INT64_MAX && (option->max != 0 || option->min < 0);
+}
 /* STRING, FILE, BOOL, INT, OCTAL, DOUBLE, ENUM. */
 bool tg_option_is_scalar(const struct tg_option *option);
 /* Visits the scalar rows that are reached from the schema through STRUCT rows alone, with their path and the

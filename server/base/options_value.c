@@ -121,14 +121,13 @@ static bool in_range(const struct tg_option *option, double value)
     if (option->min == 0 && option->max == 0) {
         return true;
     }
-    bool no_upper = option->max == 0 && option->min >= 0;
-    return value >= (double)option->min && (no_upper || value <= (double)option->max);
+    return value >= (double)option->min && (!tg_option_has_upper(option) || value <= (double)option->max);
 }
 
 static void report_range(struct tg_binder *binder, const struct tg_option *option,
                          const struct tg_doc_node *node, const char *unit)
 {
-    if (option->max == 0 && option->min >= 0) {
+    if (!tg_option_has_upper(option)) {
         tg_options_error(binder->report, node, NULL, "must be at least %lld%s", (long long)option->min, unit);
     } else {
         tg_options_error(binder->report, node, NULL, "must be %lld to %lld%s", (long long)option->min,

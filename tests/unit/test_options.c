@@ -60,8 +60,10 @@ static const struct tg_schema WHEEL = {.name = "wheels",
                                        .rows = WHEEL_ROWS,
                                        .row_count = TG_OPTION_COUNT(WHEEL_ROWS)};
 
-static void check_engine(struct tg_options_report *report, const struct tg_doc_node *node, void *target)
+static void check_engine(struct tg_options_report *report, const struct tg_doc_node *node,
+                         struct tg_slice scope, void *target)
 {
+    (void)scope;
     struct engine *engine = target;
     if (engine->turbo && engine->power < 100) {
         tg_options_error(report, node, "turbo", "needs a power of %d", 100);
@@ -102,6 +104,8 @@ static const struct tg_option CAR_ROWS[] = {
     {"old", TG_OPTION_INT, TG_OPTION_UNUSED | TG_OPTION_DISCARD, .help = "Before."},
     {"oldWheels", TG_OPTION_STRUCTS, TG_OPTION_DISCARD, .schema = &WHEEL, .help = "Before."},
     {"towBar", TG_OPTION_BOOL, TG_OPTION_DISCARD, .scope = "TRUCK", .help = "For trucks."},
+    {"someday", TG_OPTION_INT, TG_OPTION_NOT_YET | TG_OPTION_DISCARD, .min = 0, .max = INT64_MAX,
+     .help = "Later."},
     {"note", TG_OPTION_STRING, AT(struct car, note), .help = "Any text."},
 };
 static const struct tg_schema CAR = {.name = "Car",
@@ -281,6 +285,15 @@ static void test_discarded_values_are_checked(void **state)
     assert_int_equal(bind(f, HEAD "old: x\noldWheels: [{size: 99}]\n"), TG_EINVAL);
     assert_messages(f, "car.yaml:3: old: expected an integer, got a string: x\n"
                        "car.yaml:4: oldWheels[0].size: must be 1 to 30\n");
+}
+
+static void test_options_without_effect_yet_warn(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(bind(f, HEAD "someday: 5\n"), TG_OK);
+    assert_messages(f, "car.yaml:3: someday: has no effect in this version\n");
+    assert_int_equal(bind(f, HEAD "someday: -1\n"), TG_EINVAL);
+    assert_non_null(strstr(f->report.items[1].text.ptr, "must be at least 0"));
 }
 
 static void test_a_check_runs_on_a_sound_struct(void **state)
@@ -475,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_all_errors_are_told_with_their_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_and_unknown_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_discarded_values_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_options_without_effect_yet_warn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_check_runs_on_a_sound_struct, setup, teardown),
         cmocka_unit_test_setup_teardown(test_variables, setup, teardown),
         cmocka_unit_test_setup_teardown(test_messages_are_bounded, setup, teardown),

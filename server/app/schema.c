@@ -1,0 +1,210 @@
+#include "server/app/schema.h"
+
+/* One row an option reads best as it is laid out here. */
+/* clang-format off */
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define SCHEMA(type, rows_) .size = sizeof(struct type), .rows = rows_, .row_count = TG_OPTION_COUNT(rows_)
+#define NO_LIMIT INT64_MAX
+
+static const struct tg_option tls_rows[] = {
+    {"serverNameToVerify", TG_OPTION_STRING, AT(tg_tls_config, server_name_to_verify), .max = 253,
+     .help = "Name that the back end's certificate must be for, and that is sent as SNI; default: the host of the URL."},
+    {"caFile", TG_OPTION_STRING, AT(tg_tls_config, ca_file),
+     .help = "PEM file of the authorities that are trusted; default: the system's."},
+    {"insecureSkipVerification", TG_OPTION_BOOL, AT(tg_tls_config, insecure_skip_verification),
+     .help = "Takes any certificate. For tests only."},
+};
+const struct tg_schema tg_schema_tls = {
+    .name = "tlsConfig", SCHEMA(tg_tls_config, tls_rows),
+    .help = "TLS towards a back end. `caFile` and `insecureSkipVerification` go beyond the API model."};
+
+static const struct tg_option listener_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_listener_settings, where)},
+    {"address", TG_OPTION_STRING, TG_OPTION_REQUIRED | TG_OPTION_RESTART, AT(tg_listener_settings, address), .min = 1,
+     .help = "`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every address), `unix:/run/tidegate.sock`."},
+    {"backlog", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_listener_settings, backlog), .fallback = "4096", .min = 1, .max = 65535,
+     .help = "Connections that may wait to be accepted."},
+    {"unixMode", TG_OPTION_OCTAL, TG_OPTION_RESTART, AT(tg_listener_settings, unix_mode), .fallback = "0660", .max = 0777,
+     .help = "Permissions of a unix socket."},
+};
+static const struct tg_schema listener_schema = {
+    .name = "listeners", SCHEMA(tg_listener_settings, listener_rows), .check = tg_check_listener,
+    .help = "Where clients connect and back ends call `@connections`."};
+
+static const struct tg_option admin_rows[] = {
+    {"address", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_admin_settings, address), .min = 1,
+     .help = "As of a listener; not given: no admin listener."},
+};
+static const struct tg_schema admin_schema = {
+    .name = "admin", SCHEMA(tg_admin_settings, admin_rows), .check = tg_check_admin,
+    .help = "`/healthz`, `/readyz` and `/metrics`, on a listener of their own."};
+
+static const struct tg_option_name registry_types[] = {{.name = "memory"}, {.name = "redis"}, {0}};
+static const struct tg_option registry_rows[] = {
+    {"type", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, type), .fallback = "memory", .names = registry_types,
+     .help = "Where connections are known. This version has `memory` alone: one node."},
+    {"url", TG_OPTION_STRING, TG_OPTION_RESTART | TG_OPTION_SECRET, AT(tg_registry_settings, url),
+     .help = "Of the Redis server."},
+    {"cluster", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, cluster),
+     .help = "Name that the nodes of one gateway share."},
+};
+static const struct tg_schema registry_schema = {
+    .name = "registry", SCHEMA(tg_registry_settings, registry_rows), .check = tg_check_registry};
+
+static const struct tg_option_name log_levels[] = {{.name = "error", .value = TG_LOG_ERROR}, {.name = "warn", .value = TG_LOG_WARN},
+    {.name = "info", .value = TG_LOG_INFO}, {.name = "debug", .value = TG_LOG_DEBUG}, {0}};
+static const struct tg_option_name log_formats[] = {{.name = "text", .value = TG_LOG_TEXT}, {.name = "json", .value = TG_LOG_JSON}, {0}};
+static const struct tg_option log_rows[] = {
+    {"level", TG_OPTION_ENUM, AT(tg_log_settings, level), .fallback = "info", .names = log_levels, .help = "Least severe level written."},
+    {"format", TG_OPTION_ENUM, AT(tg_log_settings, format), .fallback = "text", .names = log_formats, .help = "Of a line."},
+};
+static const struct tg_schema log_schema = {
+    .name = "log", SCHEMA(tg_log_settings, log_rows), .help = "The gateway's own log, on standard error."};
+
+static const struct tg_option http_rows[] = {
+    {"maxRequestLineBytes", TG_OPTION_INT, AT(tg_http_settings, max_request_line_bytes), .fallback = "8192", .min = 256, .max = 65536,
+     .help = "Longest first line of a request."},
+    {"maxHeaderBytes", TG_OPTION_INT, AT(tg_http_settings, max_header_bytes), .fallback = "16384", .min = 512, .max = 1048576,
+     .help = "Longest head of a request, first line included."},
+    {"maxHeaders", TG_OPTION_INT, AT(tg_http_settings, max_headers), .fallback = "100", .min = 8, .max = 1000,
+     .help = "Most header fields of a request."},
+    {"maxBodyBytes", TG_OPTION_INT, AT(tg_http_settings, max_body_bytes), .fallback = "10485760", .min = 0, .max = 1073741824,
+     .help = "Longest body of a request; `@connections` has its own limit of 131072."},
+    {"maxRequestsPerConnection", TG_OPTION_INT, AT(tg_http_settings, max_requests_per_connection), .fallback = "0", .max = NO_LIMIT,
+     .help = "Then the connection is closed; 0: no limit."},
+    {"headerTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, header_timeout_seconds), .fallback = "10", .max = 3600,
+     .help = "From the accept, or the first byte of a head, to its last byte."},
+    {"bodyTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, body_timeout_seconds), .fallback = "30", .max = 3600,
+     .help = "For a whole body."},
+    {"keepAliveTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, keep_alive_timeout_seconds), .fallback = "60", .max = 3600,
+     .help = "Idle between requests."},
+};
+static const struct tg_schema http_schema = {
+    .name = "http", SCHEMA(tg_http_settings, http_rows), .help = "HTTP/1.1 on the listeners: handshakes and `@connections`."};
+
+static const struct tg_option backend_rows[] = {
+    {"maxConnectionsPerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_connections_per_origin), .fallback = "256", .min = 1, .max = 65535,
+     .help = "Per worker."},
+    {"maxIdlePerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_idle_per_origin), .fallback = "64", .max = 65535,
+     .help = "Connections kept open for later calls, per worker."},
+    {"maxPendingPerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_pending_per_origin), .fallback = "4096", .min = 1, .max = 1048576,
+     .help = "Calls that wait for a connection, per worker; further ones fail."},
+    {"maxResponseBytes", TG_OPTION_INT, AT(tg_backend_settings, max_response_bytes), .fallback = "10485760", .min = 1, .max = 1073741824,
+     .help = "Longest body of an answer."},
+    {"connectTimeoutMillis", TG_OPTION_INT, AT(tg_backend_settings, connect_timeout_millis), .fallback = "5000", .min = 1, .max = 600000,
+     .help = "For a connection to be made, TLS included."},
+    {"idleTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_backend_settings, idle_timeout_seconds), .fallback = "30", .max = 3600,
+     .help = "Then an idle connection is closed."},
+    {"dnsTtlSeconds", TG_OPTION_DOUBLE, AT(tg_backend_settings, dns_ttl_seconds), .fallback = "30", .max = 86400,
+     .help = "How long an address is remembered."},
+    {"dnsNegativeTtlSeconds", TG_OPTION_DOUBLE, AT(tg_backend_settings, dns_negative_ttl_seconds), .fallback = "2", .max = 86400,
+     .help = "How long a name without an address is remembered."},
+};
+static const struct tg_schema backend_schema = {
+    .name = "backends", SCHEMA(tg_backend_settings, backend_rows), .help = "Calls to back ends, functions and authorisers."};
+
+static const struct tg_option shutdown_rows[] = {
+    {"drainSeconds", TG_OPTION_DOUBLE, AT(tg_shutdown_settings, drain_seconds), .fallback = "5", .max = 86400,
+     .help = "Closes of connections are spread over this time."},
+    {"deadlineSeconds", TG_OPTION_DOUBLE, AT(tg_shutdown_settings, deadline_seconds), .fallback = "30", .max = 86400,
+     .help = "Then whatever is left is cut."},
+};
+static const struct tg_schema shutdown_schema = {
+    .name = "shutdown", SCHEMA(tg_shutdown_settings, shutdown_rows), .help = "An orderly end, on SIGTERM."};
+
+static const struct tg_option_name management_auths[] = {
+    {.name = "sigv4", .value = TG_MANAGEMENT_SIGV4}, {.name = "none", .value = TG_MANAGEMENT_NONE}, {0}};
+static const struct tg_option management_rows[] = {
+    {"auth", TG_OPTION_ENUM, AT(tg_management, auth), .fallback = "sigv4", .names = management_auths,
+     .help = "Who may call `@connections`: those who sign with one of `credentials`, or anyone."},
+    {"allowPublicWithoutAuth", TG_OPTION_BOOL, AT(tg_management, allow_public_without_auth),
+     .help = "Lets `auth: none` pass although a listener is not on the loopback interface."},
+    {"errorTypeOn413", TG_OPTION_BOOL, AT(tg_management, error_type_on_413),
+     .help = "Sends `x-amzn-ErrorType` with 413 as well; the native service does not."},
+    {"strictManagementArn", TG_OPTION_BOOL, AT(tg_management, strict_management_arn),
+     .help = "Matches policies against the native form of the ARN alone, not against the one with the real connection id."},
+    {"pushTimeoutMillis", TG_OPTION_INT, AT(tg_management, push_timeout_millis), .fallback = "3000", .min = 1, .max = 600000,
+     .help = "A push not written by then is withdrawn and answered 429."},
+};
+static const struct tg_schema management_schema = {
+    .name = "management", SCHEMA(tg_management, management_rows), .help = "The management API, `@connections`."};
+
+static const struct tg_option throttling_rows[] = {
+    {"rateLimit", TG_OPTION_DOUBLE, AT(tg_throttling, rate_limit), .fallback = "10000", .max = NO_LIMIT,
+     .help = "Handshakes, messages and management calls a second."},
+    {"burstLimit", TG_OPTION_INT, AT(tg_throttling, burst_limit), .fallback = "5000", .max = NO_LIMIT, .help = "And at once."},
+    {"connectionRateLimit", TG_OPTION_DOUBLE, AT(tg_throttling, connection_rate_limit), .fallback = "500", .max = NO_LIMIT,
+     .help = "New connections a second."},
+    {"connectionBurstLimit", TG_OPTION_INT, AT(tg_throttling, connection_burst_limit), .fallback = "500", .max = NO_LIMIT,
+     .help = "And at once."},
+};
+static const struct tg_schema throttling_schema = {
+    .name = "throttling", SCHEMA(tg_throttling, throttling_rows),
+    .help = "The account's limits, counted per node; the defaults are those of the native service."};
+
+static const struct tg_option function_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_function, where)},
+    {.type = TG_OPTION_KEY, AT(tg_function, name)},
+    {"endpoint", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_function, endpoint), .min = 1, .max = 2048,
+     .help = "URL of a Lambda-compatible runtime, `http://127.0.0.1:3002`; a path in it is kept."},
+    {"invokeName", TG_OPTION_STRING, AT(tg_function, invoke_name), .max = 140,
+     .help = "Name in the invoke path; default: the function's."},
+    {"tlsConfig", TG_OPTION_STRUCT, AT(tg_function, tls_config), .schema = &tg_schema_tls, .help = "Of this endpoint."},
+};
+static const struct tg_schema function_schema = {
+    .name = "functions", SCHEMA(tg_function, function_rows),
+    .help = "Functions by the name that stands in the ARNs of integrations and authorisers."};
+
+static const struct tg_option credential_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_credential, where)},
+    {"accessKeyId", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_credential, access_key_id), .min = 1, .max = 128, .help = "Name of the key."},
+    {"secretAccessKey", TG_OPTION_STRING, TG_OPTION_REQUIRED | TG_OPTION_SECRET, AT(tg_credential, secret_access_key), .min = 1,
+     .help = "The key itself; better from a file or a variable."},
+    {"secretAccessKeyFile", TG_OPTION_FILE, TG_OPTION_SECRET, AT(tg_credential, secret_access_key),
+     .help = "File that holds it."},
+    {"sessionToken", TG_OPTION_STRING, TG_OPTION_SECRET, AT(tg_credential, session_token),
+     .help = "Demanded of every request signed with this key."},
+    {"userArn", TG_OPTION_STRING, AT(tg_credential, user_arn), .max = 2048,
+     .help = "Who signs; default: `arn:aws:iam::{accountId}:user/{accessKeyId}`."},
+    {"policy", TG_OPTION_NODE, AT(tg_credential, policy_node),
+     .help = "An IAM policy document that says what the key may do; none: nothing."},
+};
+static const struct tg_schema credential_schema = {
+    .name = "credentials", SCHEMA(tg_credential, credential_rows), .help = "Who may sign requests, and what for."};
+
+static const struct tg_option_name workers_names[] = {{.name = "auto", .value = 0}, {0}};
+static const struct tg_option config_rows[] = {
+    {"listeners", TG_OPTION_STRUCTS, TG_OPTION_REQUIRED | TG_OPTION_RESTART, AT(tg_config, listeners), .schema = &listener_schema,
+     .help = "Where the gateway listens."},
+    {"admin", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_config, admin), .schema = &admin_schema, .help = "Health and metrics."},
+    {"workers", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_config, workers), .fallback = "auto", .min = 1, .max = 256, .names = workers_names,
+     .help = "Threads that serve; `auto`: one a core."},
+    {"maxConnections", TG_OPTION_INT, AT(tg_config, max_connections), .fallback = "0", .max = NO_LIMIT,
+     .help = "Of all workers together; 0: what the limit on open files allows."},
+    {"registry", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_config, registry), .schema = &registry_schema,
+     .help = "Where connections are known."},
+    {"connectionIdSecret", TG_OPTION_STRING, TG_OPTION_SECRET | TG_OPTION_RESTART, AT(tg_config, connection_id_secret), .min = 1,
+     .help = "Key of the check value in connection ids, the same on every node; default: made from `accountId`."},
+    {"connectionIdSecretFile", TG_OPTION_FILE, TG_OPTION_SECRET | TG_OPTION_RESTART, AT(tg_config, connection_id_secret),
+     .help = "File that holds it."},
+    {"log", TG_OPTION_STRUCT, AT(tg_config, log), .schema = &log_schema, .help = "The gateway's own log."},
+    {"http", TG_OPTION_STRUCT, AT(tg_config, http), .schema = &http_schema, .help = "Limits of HTTP requests."},
+    {"backends", TG_OPTION_STRUCT, AT(tg_config, backends), .schema = &backend_schema, .help = "Limits of calls to back ends."},
+    {"shutdown", TG_OPTION_STRUCT, AT(tg_config, shutdown), .schema = &shutdown_schema, .help = "How the gateway ends."},
+    {"region", TG_OPTION_STRING, AT(tg_config, model.region), .fallback = "us-east-1", .min = 1, .max = 64,
+     .help = "In ARNs, host names and signatures."},
+    {"accountId", TG_OPTION_STRING, AT(tg_config, model.account_id), .fallback = "000000000000", .min = 12, .max = 12,
+     .help = "Twelve digits, in ARNs and events."},
+    {"management", TG_OPTION_STRUCT, AT(tg_config, model.management), .schema = &management_schema, .help = "The management API."},
+    {"throttling", TG_OPTION_STRUCT, AT(tg_config, model.throttling), .schema = &throttling_schema, .help = "The account's limits."},
+    {"backendTls", TG_OPTION_STRUCT, AT(tg_config, model.backend_tls), .schema = &tg_schema_tls,
+     .help = "What holds where a `tlsConfig` says nothing."},
+    {"functions", TG_OPTION_STRUCT_MAP, AT(tg_config, model.functions), .schema = &function_schema, .help = "Lambda functions."},
+    {"credentials", TG_OPTION_STRUCTS, AT(tg_config, model.credentials), .schema = &credential_schema, .help = "Who may sign requests."},
+    {"apis", TG_OPTION_STRUCTS, TG_OPTION_REQUIRED, AT(tg_config, model.apis), .schema = &tg_schema_api, .help = "The APIs served."},
+    {"domainNames", TG_OPTION_NODE, TG_OPTION_NOT_YET | TG_OPTION_DISCARD, .help = "Custom domains; use `hosts` of an API."},
+    {"apiMappings", TG_OPTION_NODE, TG_OPTION_NOT_YET | TG_OPTION_DISCARD, .help = "Paths of custom domains; use `hosts` of an API."},
+    {"vpcLinks", TG_OPTION_NODE, TG_OPTION_UNUSED | TG_OPTION_DISCARD, .help = "Integrations call their URL as it is."},
+};
+const struct tg_schema tg_schema_config = {
+    .name = "The file", SCHEMA(tg_config, config_rows), .check = tg_check_config};

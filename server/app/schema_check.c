@@ -1,0 +1,306 @@
+/* What one row of a table cannot say, one resource at a time. */
+#include "server/app/schema.h"
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Letters, digits and the characters of `more`. */
+static bool is_word(struct tg_slice text, const char *more)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '\0' || (!is_alnum(c) && strchr(more, c) == NULL)) {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
+
+static bool is_default(struct tg_slice text)
+{
+    return tg_slice_eq(text, TG_LIT("$default"));
+}
+
+/* A scope that is not known (a wrong protocolType) is no reason for further errors. */
+static bool is_websocket(struct tg_slice scope)
+{
+    return tg_slice_eq(scope, TG_LIT("WEBSOCKET"));
+}
+
+/* ---- the gateway ---- */
+
+static void check_address(struct tg_options_report *report, const struct tg_doc_node *node,
+                          struct tg_slice text, struct tg_address *out)
+{
+    if (tg_address_parse(text, out) != TG_OK) {
+        tg_options_error(report, node, "address",
+                         "expected 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path; names are not resolved");
+    }
+}
+
+void tg_check_listener(struct tg_options_report *report, const struct tg_doc_node *node,
+                       struct tg_slice scope, void *target)
+{
+    (void)scope;
+    struct tg_listener_settings *listener = target;
+    check_address(report, node, listener->address, &listener->socket_address);
+}
+
+void tg_check_admin(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                    void *target)
+{
+    (void)scope;
+    struct tg_admin_settings *admin = target;
+    if (admin->address.len > 0) {
+        check_address(report, node, admin->address, &admin->socket_address);
+    }
+}
+
+void tg_check_registry(struct tg_options_report *report, const struct tg_doc_node *node,
+                       struct tg_slice scope, void *target)
+{
+    (void)scope;
+    const struct tg_registry_settings *registry = target;
+    if (!tg_slice_eq(registry->type, TG_LIT("memory"))) {
+        tg_options_error(report, node, "type", "redis is not there in this version; use memory");
+    }
+}
+
+/* Everything a listener hears is public unless its address is local. */
+static void check_management(struct tg_options_report *report, const struct tg_doc_node *node,
+                             const struct tg_config *config)
+{
+    const struct tg_management *management = &config->model.management;
+    if (management->auth != TG_MANAGEMENT_NONE || management->allow_public_without_auth) {
+        return;
+    }
+    const struct tg_doc_node *section = tg_doc_get(node, TG_LIT("management"));
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        const struct tg_listener_settings *listener = &config->listeners.items[i];
+        if (!tg_address_is_local(&listener->socket_address)) {
+            tg_options_error(report, section, "auth",
+                             "none lets anyone who reaches %.*s write to every connection; use sigv4, listen "
+                             "on a local address, or set management.allowPublicWithoutAuth",
+                             TG_FMT(listener->address));
+            return;
+        }
+    }
+}
+
+static void check_listeners(struct tg_options_report *report, const struct tg_doc_node *node,
+                            const struct tg_config *config)
+{
+    if (config->listeners.count == 0) {
+        tg_options_error(report, node, "listeners", "at least one is needed");
+    }
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        const struct tg_listener_settings *listener = &config->listeners.items[i];
+        if (tg_slice_eq(listener->address, config->admin.address)) {
+            tg_options_error(report, listener->where, "address", "is that of admin as well");
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (tg_slice_eq(listener->address, config->listeners.items[j].address)) {
+                tg_options_error(report, listener->where, "address", "is that of listeners[%zu] as well", j);
+            }
+        }
+    }
+}
+
+void tg_check_config(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                     void *target)
+{
+    (void)scope;
+    const struct tg_config *config = target;
+    check_listeners(report, node, config);
+    check_management(report, node, config);
+    struct tg_slice account = config->model.account_id;
+    for (size_t i = 0; i < account.len; i++) {
+        if (account.ptr[i] < '0' || account.ptr[i] > '9') {
+            tg_options_error(report, node, "accountId", "expected twelve digits");
+            break;
+        }
+    }
+    if (config->model.apis.count == 0) {
+        tg_options_error(report, node, "apis", "at least one is needed");
+    }
+}
+
+/* ---- the API model ---- */
+
+void tg_check_integration_response(struct tg_options_report *report, const struct tg_doc_node *node,
+                                   struct tg_slice scope, void *target)
+{
+    (void)scope;
+    struct tg_slice key = ((const struct tg_integration_response *)target)->integration_response_key;
+    bool is_regex = key.len >= 2 && key.ptr[0] == '/' && key.ptr[key.len - 1] == '/';
+    if (!is_default(key) && !is_regex) {
+        tg_options_error(report, node, "integrationResponseKey", "expected $default or /regex/");
+    }
+}
+
+void tg_check_integration(struct tg_options_report *report, const struct tg_doc_node *node,
+                          struct tg_slice scope, void *target)
+{
+    const struct tg_integration *integration = target;
+    bool is_mock = integration->integration_type == TG_INTEGRATION_MOCK;
+    if (!is_mock && integration->integration_uri.len == 0) {
+        tg_options_error(report, node, NULL, "the key integrationUri is missing");
+    }
+    if (!is_word(integration->integration_method, "!#$%&'*+-.^_`|~")) {
+        tg_options_error(report, node, "integrationMethod", "is no HTTP method");
+    } else if (is_websocket(scope) && tg_slice_eq(integration->integration_method, TG_LIT("ANY"))) {
+        tg_options_error(report, node, "integrationMethod",
+                         "ANY cannot be set where protocolType is WEBSOCKET");
+    }
+    if (!is_word(integration->integration_id, "-_")) {
+        tg_options_error(report, node, "integrationId", "expected letters, digits, - and _");
+    }
+}
+
+void tg_check_authorizer(struct tg_options_report *report, const struct tg_doc_node *node,
+                         struct tg_slice scope, void *target)
+{
+    (void)scope;
+    const struct tg_authorizer *authorizer = target;
+    if (tg_slice_eq(authorizer->authorizer_type, TG_LIT("REQUEST")) && authorizer->authorizer_uri.len == 0) {
+        tg_options_error(report, node, NULL, "the key authorizerUri is missing");
+    }
+}
+
+void tg_check_route_response(struct tg_options_report *report, const struct tg_doc_node *node,
+                             struct tg_slice scope, void *target)
+{
+    const struct tg_route_response *response = target;
+    if (is_websocket(scope) && !is_default(response->route_response_key)) {
+        tg_options_error(report, node, "routeResponseKey", "expected $default");
+    }
+}
+
+/* Authorisation belongs to $connect alone (1.7). */
+static void check_authorization(struct tg_options_report *report, const struct tg_doc_node *node,
+                                const struct tg_route *route)
+{
+    bool is_connect = tg_slice_eq(route->route_key, TG_LIT("$connect"));
+    bool is_custom = route->authorization_type == TG_AUTH_CUSTOM;
+    if (!is_connect && route->authorization_type != TG_AUTH_NONE) {
+        tg_options_error(report, node, "authorizationType",
+                         "only $connect can be authorised; messages are not asked about again");
+    }
+    if (!is_connect && route->api_key_required) {
+        tg_options_error(report, node, "apiKeyRequired", "only $connect can demand an API key");
+    } else if (route->api_key_required) {
+        tg_options_error(report, node, "apiKeyRequired", "API keys are not there in this version");
+    }
+    if (is_custom && route->authorizer_id.len == 0) {
+        tg_options_error(report, node, NULL,
+                         "the key authorizerId is missing; authorizationType CUSTOM needs it");
+    } else if (!is_custom && route->authorizer_id.len > 0) {
+        tg_options_error(report, node, "authorizerId", "needs authorizationType CUSTOM");
+    }
+}
+
+void tg_check_route(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                    void *target)
+{
+    const struct tg_route *route = target;
+    struct tg_slice key = route->route_key;
+    struct tg_slice expression = route->route_response_selection_expression;
+    if (!is_websocket(scope)) {
+        return;
+    }
+    bool is_known =
+        tg_slice_eq(key, TG_LIT("$connect")) || tg_slice_eq(key, TG_LIT("$disconnect")) || is_default(key);
+    if (!is_known && tg_slice_starts(key, TG_LIT("$"))) {
+        tg_options_error(report, node, "routeKey", "only $connect, $disconnect and $default begin with $");
+    }
+    check_authorization(report, node, route);
+    if (expression.len > 0 && !is_default(expression)) {
+        tg_options_error(report, node, "routeResponseSelectionExpression", "expected $default");
+    } else if (expression.len > 0 && route->route_responses.count == 0) {
+        tg_options_warn(report, node, "routeResponseSelectionExpression",
+                        "the route is two-way here, but on the native service not without a routeResponses "
+                        "entry with routeResponseKey $default");
+    }
+}
+
+void tg_check_stage(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                    void *target)
+{
+    const struct tg_stage *stage = target;
+    bool is_http_default = !is_websocket(scope) && is_default(stage->stage_name);
+    if (!is_word(stage->stage_name, "-_") && !is_http_default) {
+        tg_options_error(report, node, "stageName", "expected letters, digits, - and _");
+    }
+    if (stage->auto_deploy && stage->deployment_id.len > 0) {
+        tg_options_error(report, node, "deploymentId", "cannot be set together with autoDeploy");
+    }
+    const struct tg_doc_node *variables = tg_doc_get(node, TG_LIT("stageVariables"));
+    for (size_t i = 0; i < stage->stage_variables.count; i++) {
+        struct tg_slice name = stage->stage_variables.items[i].key;
+        if (!is_word(name, "_") || name.len > 64) {
+            tg_options_error(report, variables->members[i].value, NULL,
+                             "expected a name of up to 64 letters, digits and _");
+        }
+    }
+}
+
+/* A timeout that was given must not exceed the limit; the default follows a lower one. */
+static void check_timeout(struct tg_options_report *report, const struct tg_doc_node *node, int64_t limit,
+                          int64_t *timeout)
+{
+    if (*timeout <= limit) {
+        return;
+    }
+    if (tg_doc_get(node, TG_LIT("timeoutInMillis")) == NULL) {
+        *timeout = limit;
+        return;
+    }
+    tg_options_error(report, node, "timeoutInMillis",
+                     "must be 50 to %lld; settings.maxIntegrationTimeoutMillis of the API can raise that",
+                     (long long)limit);
+}
+
+static void check_websocket_api(struct tg_options_report *report, const struct tg_doc_node *node,
+                                struct tg_api *api)
+{
+    int64_t limit = api->settings.max_integration_timeout_millis;
+    struct tg_slice key_source = api->api_key_selection_expression;
+    if (api->route_selection_expression.len == 0) {
+        tg_options_error(report, node, NULL,
+                         "the key routeSelectionExpression is missing; protocolType WEBSOCKET needs it");
+    }
+    if (!tg_slice_eq(key_source, TG_LIT("$request.header.x-api-key")) &&
+        !tg_slice_eq(key_source, TG_LIT("$context.authorizer.usageIdentifierKey"))) {
+        tg_options_error(report, node, "apiKeySelectionExpression",
+                         "expected $request.header.x-api-key or $context.authorizer.usageIdentifierKey");
+    }
+    for (size_t i = 0; i < api->integrations.count; i++) {
+        struct tg_integration *integration = &api->integrations.items[i];
+        check_timeout(report, integration->where, limit, &integration->timeout_in_millis);
+    }
+    for (size_t i = 0; i < api->authorizers.count; i++) {
+        struct tg_authorizer *authorizer = &api->authorizers.items[i];
+        check_timeout(report, authorizer->where, limit, &authorizer->timeout_in_millis);
+    }
+}
+
+void tg_check_api(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                  void *target)
+{
+    struct tg_api *api = target;
+    if (!is_word(api->api_id, "-_")) {
+        tg_options_error(report, node, "apiId", "expected letters, digits, - and _");
+    }
+    if (api->settings.max_frame_bytes > api->settings.max_message_bytes) {
+        tg_options_error(report, tg_doc_get(node, TG_LIT("settings")), "maxFrameBytes",
+                         "must not exceed maxMessageBytes, which is %lld",
+                         (long long)api->settings.max_message_bytes);
+    }
+    if (is_websocket(scope)) {
+        check_websocket_api(report, node, api);
+    } else {
+        tg_options_error(report, node, "protocolType", "HTTP is not served by this version");
+    }
+}
