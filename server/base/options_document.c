@@ -63,13 +63,16 @@ static enum tg_err write_names(struct tg_buf *out, const struct tg_option *optio
 
 static enum tg_err write_range(struct tg_buf *out, const struct tg_option *option, const char *unit)
 {
-    if (option->min == 0 && option->max == 0) {
+    long long min = option->min, max = option->max;
+    if (min == 0 && max == 0) {
         return TG_OK;
     }
-    if (!tg_option_has_upper(option)) {
-        return tg_buf_printf(out, ", at least %lld%s", (long long)option->min, unit);
+    if (tg_option_has_upper(option)) {
+        return min == max ? tg_buf_printf(out, ", %lld%s", min, unit)
+                          : tg_buf_printf(out, ", %lld to %lld%s", min, max, unit);
     }
-    return tg_buf_printf(out, ", %lld to %lld%s", (long long)option->min, (long long)option->max, unit);
+    return min == 1 && unit[0] != '\0' ? tg_buf_append(out, TG_LIT(", not empty"))
+                                       : tg_buf_printf(out, ", at least %lld%s", min, unit);
 }
 
 static enum tg_err write_scalar_type(struct tg_buf *out, const struct tg_option *option)

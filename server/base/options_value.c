@@ -127,11 +127,15 @@ static bool in_range(const struct tg_option *option, double value)
 static void report_range(struct tg_binder *binder, const struct tg_option *option,
                          const struct tg_doc_node *node, const char *unit)
 {
-    if (!tg_option_has_upper(option)) {
-        tg_options_error(binder->report, node, NULL, "must be at least %lld%s", (long long)option->min, unit);
+    long long min = option->min, max = option->max;
+    if (tg_option_has_upper(option) && min == max) {
+        tg_options_error(binder->report, node, NULL, "must be %lld%s", min, unit);
+    } else if (tg_option_has_upper(option)) {
+        tg_options_error(binder->report, node, NULL, "must be %lld to %lld%s", min, max, unit);
+    } else if (min == 1 && unit[0] != '\0') {
+        tg_options_error(binder->report, node, NULL, "must not be empty");
     } else {
-        tg_options_error(binder->report, node, NULL, "must be %lld to %lld%s", (long long)option->min,
-                         (long long)option->max, unit);
+        tg_options_error(binder->report, node, NULL, "must be at least %lld%s", min, unit);
     }
 }
 
