@@ -62,7 +62,7 @@ static const struct tg_schema log_schema = {
     .name = "log", SCHEMA(tg_log_settings, log_rows), .help = "The gateway's own log, on standard error."};
 
 static const struct tg_option http_rows[] = {
-    {"maxRequestLineBytes", TG_OPTION_INT, AT(tg_http_settings, max_request_line_bytes), .fallback = "8192", .min = 256, .max = 65536,
+    {"maxRequestLineBytes", TG_OPTION_INT, AT(tg_http_settings, max_request_line_bytes), .fallback = "8192", .min = 64, .max = 65536,
      .help = "Longest first line of a request."},
     {"maxHeaderBytes", TG_OPTION_INT, AT(tg_http_settings, max_header_bytes), .fallback = "16384", .min = 512, .max = 1048576,
      .help = "Longest head of a request, first line included."},

@@ -244,6 +244,20 @@ static void test_what_takes_a_restart(void **state)
     }
 }
 
+static void test_the_example_loads(void **state)
+{
+    struct fixture *f = *state;
+    struct tg_config_source source = {.path = "examples/chat/tidegate.yaml",
+                                      .environment = f->environment,
+                                      .message = on_message,
+                                      .arg = f};
+    assert_int_equal(tg_config_load(&source, &f->config), TG_OK);
+    assert_int_equal(f->errors, 0);
+    assert_non_null(f->config);
+    assert_string_equal(f->config->model.apis.items[0].integrations.items[0].integration_uri.ptr,
+                        "http://127.0.0.1:9000/");
+}
+
 /* docs/configuration.md is what the tables say. TG_UPDATE_DOCS=1 writes it anew. */
 static void test_the_reference_is_up_to_date(void **state)
 {
@@ -285,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_warnings_do_not_stop_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overrides_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_takes_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_example_loads, setup, teardown),
         cmocka_unit_test(test_the_reference_is_up_to_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
