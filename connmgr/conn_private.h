@@ -1,0 +1,99 @@
+/* What the files of the connection table share; private to connmgr/conn*.c. conn.c holds the table and the
+ * life of a connection, conn_info.c what is known of one, conn_send.c the send queues, conn_timers.c idle,
+ * duration and ping. All of one worker's thread. */
+#ifndef TG_CONNMGR_CONN_PRIVATE_H
+#define TG_CONNMGR_CONN_PRIVATE_H
+
+#include "connmgr/conn.h"
+
+enum {
+    TG_CONN_BATCH_MAX = 65536, /* bytes joined into one write */
+    TG_CONN_CHUNK = 4096,      /* slots made at a time: 64 KiB, and as many ids before a slot comes again */
+};
+
+enum tg_conn_state { TG_CONN_RESERVED, TG_CONN_OPEN, TG_CONN_CLOSING };
+
+/* Exists from reserve to gone; its address is the argument of the socket's events. */
+struct tg_conn {
+    struct tg_connmgr *mgr;
+    struct tg_socket *socket;
+    const struct tg_socket_ops *ops;
+    const struct tg_conn_info *info; /* NULL while reserved */
+    void *user;
+    struct tg_list queue;                     /* struct tg_send that the socket has not got */
+    struct tg_list in_socket;                 /* struct tg_send that it took with TG_EAGAIN */
+    struct tg_list dirty;                     /* mgr->dirty, while something may be written */
+    size_t queued_bytes;                      /* of both lists */
+    struct tg_timer timer;                    /* due at the nearest of idle, duration and ping, or earlier */
+    uint64_t opened_ms, active_ms, pinged_ms; /* monotonic */
+    int64_t last_active_ms;                   /* wall clock */
+    struct tg_conn_settings settings;
+    char *close_reason; /* NULL: empty */
+    uint32_t slot, generation;
+    uint16_t close_code; /* as given to tg_conn_close */
+    uint8_t close_reason_len;
+    uint8_t state;     /* enum tg_conn_state */
+    bool closed_by_us; /* tg_conn_close came before the end was seen */
+    bool blocked;      /* the socket said TG_EAGAIN: no write until it is writable */
+    char id[TG_CONNID_LEN + 1];
+};
+
+struct tg_slot {
+    struct tg_conn *conn; /* NULL: free */
+    uint32_t generation;  /* of the connection, or of the last one */
+    uint32_t next_free;
+};
+
+/* Invariant: a slot below slot_count either has a connection or is on the free list. */
+struct tg_connmgr {
+    struct tg_loop *loop;
+    struct tg_log *log;
+    const struct tg_conn_events *events;
+    void *events_arg;
+    uint32_t node, worker;
+    unsigned char id_key[TG_CONNID_KEY_LEN];
+    struct tg_slot **chunks;
+    size_t max_slots, slot_count;
+    uint32_t free_first, free_last; /* slots in the order in which they were freed */
+    size_t live;                    /* connections reserved, open or closing */
+    struct tg_list dirty;           /* struct tg_conn with something to write */
+    struct tg_list settled;         /* struct tg_send whose callback is due */
+    struct tg_task flush;
+    struct tg_frame *ping;
+    struct tg_conn_counters counters;
+    char batch[TG_CONN_BATCH_MAX];
+};
+
+/* Single writer: no locked instruction is needed. */
+static inline void tg_counter_add(_Atomic(uint64_t) *counter, uint64_t amount)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+                          memory_order_relaxed);
+}
+
+static inline void tg_counter_sub(_Atomic(uint64_t) *counter, uint64_t amount)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) - amount,
+                          memory_order_relaxed);
+}
+
+/* No more sends, no more timers; the socket is left alone. */
+void tg_conn_begin_closing(struct tg_conn *conn);
+
+/* One block with everything in it; one reference. */
+enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_conn_info **out) TG_MUST_CHECK;
+
+/* Writes what the socket takes now. */
+void tg_conn_flush(struct tg_conn *conn);
+/* Gives up what waits: all that was not written, or (socket_too) also what waits in the socket. */
+void tg_conn_drop_sends(struct tg_conn *conn, bool socket_too);
+/* What waited in the socket is written. */
+void tg_conn_socket_drained(struct tg_conn *conn);
+/* The manager's task: flushes connections, then calls back. */
+void tg_connmgr_flush(struct tg_connmgr *mgr);
+
+void tg_conn_timer_fired(struct tg_timer *timer);
+/* (Re)computes when the timer is due. */
+void tg_conn_set_timer(struct tg_conn *conn);
+
+#endif

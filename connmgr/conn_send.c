@@ -1,0 +1,233 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "connmgr/conn_private.h"
+
+/* Queued (a connection, a frame), in the socket (a connection, no frame any more), or settled (no connection:
+ * only the callback is due). */
+struct tg_send {
+    struct tg_list node; /* conn->queue, conn->in_socket or mgr->settled */
+    struct tg_conn *conn;
+    struct tg_frame *frame;
+    tg_sent_fn *sent; /* NULL: nobody wants to know */
+    void *arg;
+    size_t len;
+    uint32_t payload_len; /* for the counters */
+    bool data;            /* not a control frame */
+    enum tg_err outcome;
+};
+
+static bool is_data(const struct tg_frame *frame)
+{
+    return (frame->bytes[0] & 0x08) == 0;
+}
+
+static size_t header_len(const struct tg_frame *frame)
+{
+    unsigned char short_len = (unsigned char)frame->bytes[1];
+    return short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
+}
+
+static void drop_frame(struct tg_send *send)
+{
+    if (send->frame != NULL) {
+        tg_frame_unref(send->frame);
+        send->frame = NULL;
+    }
+}
+
+/* Takes it off its connection. */
+static void detach(struct tg_send *send)
+{
+    struct tg_conn *conn = send->conn;
+    conn->queued_bytes -= send->len;
+    tg_counter_sub(&conn->mgr->counters.queued_bytes, send->len);
+    tg_list_remove(&send->node);
+    drop_frame(send);
+    send->conn = NULL;
+}
+
+static void settle(struct tg_send *send, enum tg_err outcome)
+{
+    struct tg_conn *conn = send->conn;
+    struct tg_connmgr *mgr = conn->mgr;
+    detach(send);
+    if (outcome == TG_OK && send->data) {
+        conn->active_ms = tg_loop_now_ms(mgr->loop);
+        tg_counter_add(&mgr->counters.messages_out, 1);
+        tg_counter_add(&mgr->counters.bytes_out, send->payload_len);
+    }
+    if (send->sent == NULL) {
+        free(send);
+        return;
+    }
+    send->outcome = outcome;
+    tg_list_append(&mgr->settled, &send->node);
+    tg_task_defer(mgr->loop, &mgr->flush);
+}
+
+/* ---- for callers ---- */
+
+static void mark_dirty(struct tg_conn *conn)
+{
+    if (!conn->blocked && tg_list_empty(&conn->dirty)) {
+        tg_list_append(&conn->mgr->dirty, &conn->dirty);
+        tg_task_defer(conn->mgr->loop, &conn->mgr->flush);
+    }
+}
+
+enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_fn *sent, void *arg,
+                         struct tg_send **out)
+{
+    struct tg_connmgr *mgr = conn->mgr;
+    size_t most = conn->settings.max_queued_bytes;
+    assert(sent != NULL || out == NULL); /* without a callback nobody knows how long the handle lives */
+    if (conn->state != TG_CONN_OPEN) {
+        return TG_ECLOSED;
+    }
+    if (conn->queued_bytes > 0 && (conn->queued_bytes >= most || frame->len > most - conn->queued_bytes)) {
+        tg_counter_add(&mgr->counters.rejected, 1);
+        return TG_EBUSY;
+    }
+    struct tg_send *send = calloc(1, sizeof *send);
+    if (send == NULL) {
+        return TG_ENOMEM;
+    }
+    send->conn = conn;
+    send->frame = tg_frame_ref(frame);
+    send->sent = sent;
+    send->arg = arg;
+    send->len = frame->len;
+    send->payload_len = (uint32_t)(frame->len - header_len(frame));
+    send->data = is_data(frame);
+    tg_list_append(&conn->queue, &send->node);
+    conn->queued_bytes += send->len;
+    tg_counter_add(&mgr->counters.queued_bytes, send->len);
+    mark_dirty(conn);
+    if (out != NULL) {
+        *out = send;
+    }
+    return TG_OK;
+}
+
+enum tg_err tg_send_withdraw(struct tg_send *send)
+{
+    if (send->conn == NULL || send->frame == NULL) {
+        return TG_EAGAIN;
+    }
+    detach(send);
+    free(send);
+    return TG_OK;
+}
+
+void tg_send_forget(struct tg_send *send)
+{
+    if (send->conn == NULL) {
+        tg_list_remove(&send->node);
+        free(send);
+        return;
+    }
+    send->sent = NULL;
+}
+
+/* ---- writing ---- */
+
+static struct tg_send *send_of(struct tg_list *node)
+{
+    return TG_CONTAINER(node, struct tg_send, node);
+}
+
+/* The bytes of the first frames of the queue, as many as fit into one write; returns how many frames. One
+ * alone is not copied. */
+static size_t gather(struct tg_conn *conn, struct tg_slice *bytes)
+{
+    char *batch = conn->mgr->batch;
+    struct tg_list *node = conn->queue.next;
+    const struct tg_frame *first = send_of(node)->frame;
+    size_t count = 0, len = 0;
+    bool joined =
+        node->next != &conn->queue && first->len + send_of(node->next)->frame->len <= TG_CONN_BATCH_MAX;
+    if (!joined) {
+        *bytes = tg_slice_make(first->bytes, first->len);
+        return 1;
+    }
+    for (; node != &conn->queue; node = node->next) {
+        const struct tg_frame *frame = send_of(node)->frame;
+        if (frame->len > TG_CONN_BATCH_MAX - len) {
+            break;
+        }
+        memcpy(batch + len, frame->bytes, frame->len);
+        len += frame->len;
+        count++;
+    }
+    *bytes = tg_slice_make(batch, len);
+    return count;
+}
+
+static void move_into_socket(struct tg_conn *conn, struct tg_send *send)
+{
+    tg_list_remove(&send->node);
+    drop_frame(send);
+    tg_list_append(&conn->in_socket, &send->node);
+}
+
+void tg_conn_flush(struct tg_conn *conn)
+{
+    while (!conn->blocked && !tg_list_empty(&conn->queue)) {
+        struct tg_slice bytes;
+        size_t count = gather(conn, &bytes);
+        enum tg_err err = conn->ops->write(conn->socket, bytes);
+        if (err != TG_OK && err != TG_EAGAIN) { /* the end is seen; on_closed follows */
+            tg_conn_begin_closing(conn);
+            tg_conn_drop_sends(conn, true);
+            return;
+        }
+        conn->blocked = err == TG_EAGAIN;
+        for (; count > 0; count--) {
+            struct tg_send *send = send_of(conn->queue.next);
+            if (conn->blocked) {
+                move_into_socket(conn, send);
+            } else {
+                settle(send, TG_OK);
+            }
+        }
+    }
+}
+
+void tg_conn_drop_sends(struct tg_conn *conn, bool socket_too)
+{
+    while (socket_too && !tg_list_empty(&conn->in_socket)) {
+        settle(send_of(conn->in_socket.next), TG_ECLOSED);
+    }
+    while (!tg_list_empty(&conn->queue)) {
+        settle(send_of(conn->queue.next), TG_ECLOSED);
+    }
+}
+
+void tg_conn_socket_drained(struct tg_conn *conn)
+{
+    conn->blocked = false;
+    while (!tg_list_empty(&conn->in_socket)) {
+        settle(send_of(conn->in_socket.next), TG_OK);
+    }
+    if (!tg_list_empty(&conn->queue)) {
+        mark_dirty(conn);
+    }
+}
+
+void tg_connmgr_flush(struct tg_connmgr *mgr)
+{
+    struct tg_list *node;
+    while ((node = tg_list_pop(&mgr->dirty)) != NULL) {
+        tg_conn_flush(TG_CONTAINER(node, struct tg_conn, dirty));
+    }
+    /* A callback may send, close and settle more: nothing of ours is held across it. */
+    while ((node = tg_list_pop(&mgr->settled)) != NULL) {
+        struct tg_send *send = send_of(node);
+        tg_sent_fn *sent = send->sent;
+        void *arg = send->arg;
+        enum tg_err outcome = send->outcome;
+        free(send);
+        sent(arg, outcome);
+    }
+}
