@@ -5,7 +5,7 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { dial, join } from './lib/client.mjs';
 import { ADMIN_KEY, appApi } from './lib/config.mjs';
-import { startGateway, tempDir } from './lib/gateway.mjs';
+import { MEASURED, startGateway, tempDir } from './lib/gateway.mjs';
 import { request } from './lib/http.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { freePort } from './lib/ports.mjs';
@@ -233,7 +233,7 @@ describe('front door: slow clients', () => {
   const scope = fileScope();
   let g;
   before(async () => {
-    g = await startGateway(scope, { functions: fn.table('app'), apis: [appApi()], http });
+    g = await startGateway(scope, { functions: fn.table('app'), apis: [appApi()], http }, MEASURED);
   });
 
   async function assertTimedOut(t, first, drip) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { join } from './lib/client.mjs';
 import { appApi, lambda, twoWay } from './lib/config.mjs';
-import { startGateway } from './lib/gateway.mjs';
+import { MEASURED, startGateway } from './lib/gateway.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { frame, openRaw } from './lib/raw.mjs';
 import { fileScope } from './lib/scope.mjs';
@@ -41,7 +41,7 @@ async function fill(gw, id, most) {
 describe('slow consumers', () => {
   test('slow consumers: 300 clients that never read: 429 for each, memory flat', { timeout: 300000 }, async (t) => {
     const maxQueuedBytes = 131072;
-    const gw = await startGateway(t, config({ maxQueuedBytes }));
+    const gw = await startGateway(t, config({ maxQueuedBytes }), MEASURED);
     const peers = [];
     await pool(300, 20, async (n) => peers.push(await sleeper(t, gw, n)));
     // What the kernel takes is not the gateway's: the first client shows it.
@@ -97,7 +97,7 @@ describe('slow consumers', () => {
   });
 
   test('slow consumers: a client that sends and never reads is held back, not buffered', async (t) => {
-    const gw = await startGateway(t, config({ maxQueuedBytes: 131072, slowConsumer: 'drop' }));
+    const gw = await startGateway(t, config({ maxQueuedBytes: 131072, slowConsumer: 'drop' }), MEASURED);
     const peer = await sleeper(t, gw, 0);
     const start = gw.memory();
     for (let i = 0; i < 3000; i++) peer.write(frame({ payload: `{"action":"none","x":"${'y'.repeat(4000)}"}` }));
