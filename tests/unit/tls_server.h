@@ -1,8 +1,13 @@
 /* For tests of TLS clients: certificate authorities made for the run, and a server of one connection, on a
- * thread of its own, that behaves or misbehaves as told. Included by one test file each; needs cmocka before
- * it. */
+ * thread of its own, that behaves or misbehaves as told. Included by one test file each. */
 #ifndef TG_TESTS_TLS_SERVER_H
 #define TG_TESTS_TLS_SERVER_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
 
 #include <netinet/in.h>
 #include <openssl/err.h>

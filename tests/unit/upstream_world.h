@@ -1,8 +1,14 @@
 /* For tests of the back-end client: a loop with the client on one side and, on the other, a back end of plain
  * sockets whose every byte the test decides. The resolver is the test's own, too: these definitions take the
- * place of the library's. Included by one test file each; needs cmocka before it. */
+ * place of the library's. Included by one test file each. */
 #ifndef TG_TESTS_UPSTREAM_WORLD_H
 #define TG_TESTS_UPSTREAM_WORLD_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
 
 #include <errno.h>
 #include <netinet/in.h>
