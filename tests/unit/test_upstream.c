@@ -218,12 +218,16 @@ static void gives_each_address_its_time(void **state)
         fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         (void)connect(fillers[i], (struct sockaddr *)&full.storage, full.len);
     }
-    world->options.connect_timeout_ms = 100;
+    world->options.connect_timeout_ms = 800;
     tg_upstream_configure(world->upstream, &world->options);
     world->resolver.addresses[0] = full;
     world->resolver.addresses[1] = world->address;
     world->resolver.count = 2;
+    uint64_t started = tg_loop_now_ms(world->loop);
     exchange(world, 0);
+    assert_true(tg_loop_now_ms(world->loop) - started < 800);
+    world->options.connect_timeout_ms = 20;
+    tg_upstream_configure(world->upstream, &world->options);
     peer_close(&world->peers[0]);
     RUN_UNTIL(world, world_stats(world).connections == 0);
     world->resolver.count = 1;
