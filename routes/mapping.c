@@ -237,7 +237,7 @@ static enum tg_err fill_path(struct job *job, struct tg_slice uri)
 static enum tg_err append_separator(struct tg_buf *uri)
 {
     struct tg_slice text = tg_buf_slice(uri);
-    if (tg_slice_find(text, '?') == text.len) {
+    if (text.len == 0 || tg_slice_find(text, '?') == text.len) {
         return tg_buf_append_char(uri, '?');
     }
     char last = text.ptr[text.len - 1];

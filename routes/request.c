@@ -240,7 +240,7 @@ static void write_access_log(struct tg_request *request)
         return;
     }
     struct tg_buf row;
-    tg_buf_init(&row, 64 * 1024);
+    tg_buf_init(&row, (size_t)64 * 1024);
     struct tg_vars vars = tg_request_vars(request);
     if (tg_accesslog_render(request->stage->access_log, &vars, &request->arena, &row) == TG_OK &&
         tg_buf_append_char(&row, '\n') == TG_OK) {

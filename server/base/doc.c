@@ -49,7 +49,8 @@ static enum tg_err node_new(struct builder *b, const yaml_mark_t *mark, enum tg_
                             struct tg_doc_node **out)
 {
     if (b->made >= b->options.max_nodes) {
-        return fail(b, TG_ELIMIT, mark, "more than %zu values", b->options.max_nodes);
+        (void)fail(b, TG_ELIMIT, mark, "more than %zu values", b->options.max_nodes);
+        return TG_ELIMIT;
     }
     struct tg_doc_node *node = tg_arena_zalloc(b->arena, sizeof *node);
     if (node == NULL) {

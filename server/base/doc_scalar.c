@@ -138,7 +138,9 @@ void tg_doc_resolve(struct tg_doc_node *node)
     struct tg_slice text = node->text;
     if (node->quoted) {
         node->type = TG_DOC_STRING;
-    } else if (text.len == 0 || tg_slice_eq(text, TG_LIT("~")) || is_one_of(text, nulls)) {
+        return;
+    }
+    if (text.len == 0 || tg_slice_eq(text, TG_LIT("~")) || is_one_of(text, nulls)) {
         node->type = TG_DOC_NULL;
     } else if (is_one_of(text, trues) || is_one_of(text, falses)) {
         node->type = TG_DOC_BOOL;

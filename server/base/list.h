@@ -51,7 +51,9 @@ static inline struct tg_list *tg_list_pop(struct tg_list *head)
     if (node == head) {
         return NULL;
     }
-    tg_list_remove(node);
+    head->next = node->next;
+    head->next->prev = head;
+    tg_list_init(node);
     return node;
 }
 

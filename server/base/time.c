@@ -103,6 +103,6 @@ enum tg_err tg_time_parse_basic(struct tg_slice text, int64_t *seconds)
     if (month == 2 && day == 29 && !leap) {
         return TG_ESYNTAX;
     }
-    *seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    *seconds = days_of(year, month, day) * 86400 + (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
     return TG_OK;
 }

@@ -30,10 +30,11 @@ static int on_extension(struct lws_context *context, const struct lws_extension 
     return 0;
 }
 
-const struct lws_extension tg_ws_extensions[] = {
+static const struct lws_extension extensions[] = {
     {"permessage-deflate", on_extension, "permessage-deflate"},
     {NULL, NULL, NULL},
 };
+const struct lws_extension *const tg_ws_extensions = extensions;
 
 /* RFC 7692 section 7.1. server_max_window_bits would have to be repeated in the answer, which the library
  * cannot do, so an offer with it is declined; clients that insist on it are rare. */

@@ -74,7 +74,7 @@ void tg_ws_receive_pong(struct tg_socket *socket);
 void tg_ws_receive_close(struct tg_socket *socket, struct tg_slice payload);
 
 /* The list of extensions for the library, ended by an empty one. */
-extern const struct lws_extension tg_ws_extensions[];
+extern const struct lws_extension *const tg_ws_extensions;
 /* What is put into the canned handshake for it; empty when no offer of the client can be accepted. */
 struct tg_slice tg_ws_deflate_accept(struct tg_slice offers);
 

@@ -137,7 +137,7 @@ static enum tg_err check_host(const struct tg_http1_fields *fields, struct tg_ht
     if (fields->hosts > 1 || (fields->hosts == 0 && out->minor > 0)) {
         return tg_http1_refuse(fault, 400, fields->hosts > 1 ? "repeated host field" : "no host field");
     }
-    bool origin_form = out->target.ptr[0] == '/';
+    bool origin_form = tg_slice_starts(out->target, TG_LIT("/"));
     bool may_be_empty = !origin_form || out->minor == 0;
     if (fields->host.len > 0 ? !authority_ok(fields->host, false) : !may_be_empty) {
         return tg_http1_refuse(fault, 400, "malformed host field");

@@ -46,7 +46,7 @@ struct tg_transport {
 };
 
 /* A TLS transport without a descriptor. TG_EINVAL for a name that cannot be verified. */
-enum tg_err tg_transport_tls_new(struct tg_tls_context *tls, struct tg_slice server_name,
+enum tg_err tg_transport_tls_new(struct tg_tls_context *context, struct tg_slice server_name,
                                  struct tg_transport **out) TG_MUST_CHECK;
 
 #endif

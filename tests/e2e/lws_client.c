@@ -1,5 +1,6 @@
-/* A WebSocket client on libwebsockets for the interoperation test: opens ws://HOST:PORT/PATH, sends each MESSAGE in
- * turn, prints each answer on a line of its own, and closes with code 1000. Exit status 0 when all went well. */
+/* A WebSocket client on libwebsockets for the interoperation test: opens ws://HOST:PORT/PATH, sends each
+ * MESSAGE in turn, prints each answer on a line of its own, and closes with code 1000. Exit status 0 when all
+ * went well. */
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <stdlib.h>

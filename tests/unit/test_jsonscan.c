@@ -374,7 +374,8 @@ static void refuses_malformed_paths(void **state)
     assert_int_equal(tg_jsonscan_compile(&arena, tg_slice_make(many, sizeof many), &path, &at, &why),
                      TG_ELIMIT);
     assert_int_equal(
-        tg_jsonscan_compile(&arena, tg_slice_make(many, 2 * TG_JSONSCAN_DEPTH_MAX), &path, &at, &why), TG_OK);
+        tg_jsonscan_compile(&arena, tg_slice_make(many, (size_t)2 * TG_JSONSCAN_DEPTH_MAX), &path, &at, &why),
+        TG_OK);
     assert_int_equal(path.count, TG_JSONSCAN_DEPTH_MAX);
 }
 

@@ -31,15 +31,18 @@ static struct addrinfo *fake_info(const char *ip, struct addrinfo *next)
     }
     info->ai_family = address.storage.ss_family;
     info->ai_addrlen = address.len;
-    info->ai_addr = malloc(sizeof(address.storage));
-    if (info->ai_addr == NULL) {
+    struct sockaddr_storage *storage = malloc(sizeof(*storage));
+    if (storage == NULL) {
         abort();
     }
-    memcpy(info->ai_addr, &address.storage, sizeof(address.storage));
+    *storage = address.storage;
+    info->ai_addr = (struct sockaddr *)storage;
     info->ai_next = next;
     return info;
 }
 
+/* The library's own parameters have reserved names. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int getaddrinfo(const char *restrict name, const char *restrict service,
                 const struct addrinfo *restrict hints, struct addrinfo **restrict out)
 {
@@ -69,6 +72,7 @@ int getaddrinfo(const char *restrict name, const char *restrict service,
     return 0;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 void freeaddrinfo(struct addrinfo *info)
 {
     while (info != NULL) {
