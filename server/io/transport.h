@@ -8,7 +8,7 @@
 #include "server/io/loop.h"
 
 struct tg_transport;
-struct tg_tls_context; /* client-side TLS settings, shared by the transports of a worker */
+struct tg_tls_context; /* client-side TLS settings; counted, and may be shared by threads */
 
 struct tg_transport_events {
     /* Connected, TLS handshake done; or the reason why not (then only tg_transport_close may follow). */
@@ -23,6 +23,9 @@ struct tg_tls_client_options {
 };
 enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options,
                               struct tg_tls_context **out) TG_MUST_CHECK;
+/* One more holder, who ends with tg_tls_context_free. The settings go with the last holder; transports hold
+ * them for themselves. Both calls from any thread. */
+struct tg_tls_context *tg_tls_context_ref(struct tg_tls_context *context);
 void tg_tls_context_free(struct tg_tls_context *context);
 
 /* Takes over an accepted descriptor (on failure it stays the caller's); open at once, no on_open. */

@@ -5,16 +5,16 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { NAME_MAX_LEN = 255 };
 
-/* Transports hold it too, so that it may be freed while some are open. One thread's, hence a plain count. */
 struct tg_tls_context {
     SSL_CTX *ssl;
     BIO_METHOD *socket; /* reads and writes the transport's descriptor without raising SIGPIPE */
     bool insecure;
-    unsigned references;
+    atomic_uint references;
 };
 
 struct tls_transport {
@@ -69,13 +69,20 @@ static long socket_control(BIO *bio, int command, long number, void *pointer)
     }
 }
 
-static void context_unref(struct tg_tls_context *context)
+struct tg_tls_context *tg_tls_context_ref(struct tg_tls_context *context)
 {
-    if (--context->references == 0) {
-        SSL_CTX_free(context->ssl);
-        BIO_meth_free(context->socket);
-        free(context);
+    (void)atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
+    return context;
+}
+
+void tg_tls_context_free(struct tg_tls_context *context)
+{
+    if (context == NULL || atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) > 1) {
+        return;
     }
+    SSL_CTX_free(context->ssl);
+    BIO_meth_free(context->socket);
+    free(context);
 }
 
 static enum tg_err context_init(struct tg_tls_context *context, const struct tg_tls_client_options *options)
@@ -108,24 +115,17 @@ enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options, struc
     if (context == NULL) {
         return TG_ENOMEM;
     }
-    context->references = 1;
+    atomic_init(&context->references, 1);
     context->insecure = options->insecure;
     ERR_clear_error();
     enum tg_err err = context_init(context, options);
     ERR_clear_error();
     if (err != TG_OK) {
-        context_unref(context);
+        tg_tls_context_free(context);
         return err;
     }
     *out = context;
     return TG_OK;
-}
-
-void tg_tls_context_free(struct tg_tls_context *context)
-{
-    if (context != NULL) {
-        context_unref(context);
-    }
 }
 
 static struct tls_transport *as_tls(struct tg_transport *transport)
@@ -250,7 +250,7 @@ static void tls_destroy(struct tg_transport *transport)
 {
     struct tls_transport *tls = as_tls(transport);
     SSL_free(tls->ssl);
-    context_unref(tls->context);
+    tg_tls_context_free(tls->context);
     free(tls);
 }
 
@@ -272,8 +272,7 @@ enum tg_err tg_transport_tls_new(struct tg_tls_context *context, struct tg_slice
         return TG_ENOMEM;
     }
     tls->base.ops = &tls_ops;
-    tls->context = context;
-    context->references++;
+    tls->context = tg_tls_context_ref(context);
     ERR_clear_error();
     tls->ssl = SSL_new(context->ssl);
     BIO *bio = tls->ssl != NULL ? BIO_new(context->socket) : NULL;

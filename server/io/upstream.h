@@ -27,7 +27,7 @@ struct tg_origin {
     struct tg_slice host;         /* name or address, without brackets; "unix:/path" for a unix socket */
     uint16_t port;                /* ignored for unix sockets */
     struct tg_slice server_name;  /* TLS name to send and verify; empty: host */
-    struct tg_tls_context *trust; /* with tls; must outlive the pool */
+    struct tg_tls_context *trust; /* with tls; borrowed for the start of a call, the pool holds it then */
 };
 
 struct tg_call_request {
@@ -85,7 +85,8 @@ struct tg_upstream_stats {
 void tg_upstream_stats(const struct tg_upstream *upstream, struct tg_upstream_stats *out);
 
 /* Starts a call. Everything that `request` points to must live until the end or the cancel. At once, and then
- * without an event: TG_EBUSY (queue full), TG_EINVAL (a head that cannot be written), TG_ENOMEM. */
+ * without an event: TG_EBUSY (queue full), TG_EINVAL (a head that cannot be written; TLS without trust),
+ * TG_ENOMEM. */
 enum tg_err tg_upstream_call(struct tg_upstream *upstream, const struct tg_call_request *request,
                              const struct tg_call_events *events, void *arg,
                              struct tg_call **out) TG_MUST_CHECK;

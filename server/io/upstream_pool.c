@@ -69,12 +69,16 @@ static char *put(char *at, const void *bytes, size_t len)
     return at + len;
 }
 
-/* Every field of the origin in one string: host and server name last, one behind the other. */
+/* Every field of the origin in one string: host and server name last, one behind the other. The address tells
+ * one trust from another, as an origin holds its own: no other can have that address as long. */
 static enum tg_err make_key(const struct tg_origin *name, char key[KEY_MAX], size_t *len)
 {
     struct tg_slice host = name->host;
     struct tg_slice server_name = name->tls ? name->server_name : TG_EMPTY;
     const struct tg_tls_context *trust = name->tls ? name->trust : NULL;
+    if (name->tls && trust == NULL) {
+        return TG_EINVAL;
+    }
     size_t fixed = sizeof name->tls + sizeof name->port + sizeof trust + sizeof host.len;
     if (host.len == 0 || host.len > KEY_MAX || server_name.len > KEY_MAX ||
         host.len + server_name.len > KEY_MAX - fixed) {
@@ -88,6 +92,12 @@ static enum tg_err make_key(const struct tg_origin *name, char key[KEY_MAX], siz
     at = put(at, server_name.ptr, server_name.len);
     *len = (size_t)(at - key);
     return TG_OK;
+}
+
+static void origin_free(struct tg_upstream_origin *origin)
+{
+    tg_tls_context_free(origin->name.trust);
+    free(origin);
 }
 
 static enum tg_err get_origin(struct tg_upstream *upstream, const struct tg_origin *name,
@@ -109,6 +119,7 @@ static enum tg_err get_origin(struct tg_upstream *upstream, const struct tg_orig
     }
     origin->upstream = upstream;
     origin->name = *name;
+    origin->name.trust = name->tls ? tg_tls_context_ref(name->trust) : NULL;
     origin->key_len = len;
     memcpy(origin->key, key, len);
     size_t server_name_len = name->tls ? name->server_name.len : 0;
@@ -120,7 +131,7 @@ static enum tg_err get_origin(struct tg_upstream *upstream, const struct tg_orig
     tg_list_init(&origin->pending);
     err = tg_map_add(&upstream->origins, tg_slice_make(origin->key, len), origin);
     if (err != TG_OK) {
-        free(origin);
+        origin_free(origin);
         return err;
     }
     *out = origin;
@@ -140,7 +151,7 @@ void tg_upstream_settle(struct tg_upstream_origin *origin)
     }
     if (origin->connections == 0 && origin->pending_count == 0) {
         tg_map_remove(&upstream->origins, tg_slice_make(origin->key, origin->key_len));
-        free(origin);
+        origin_free(origin);
     }
 }
 

@@ -27,7 +27,7 @@ struct tg_upstream {
     char scratch[TG_UPSTREAM_READ_SIZE]; /* what one read brings; valid until the next */
 };
 
-/* Lives as long as it has a connection or a waiting call. */
+/* Lives as long as it has a connection or a waiting call, and holds its trust as long. */
 struct tg_upstream_origin {
     struct tg_upstream *upstream;
     struct tg_origin name;  /* slices into key */

@@ -543,6 +543,50 @@ static void speaks_tls(void **state)
     free_authority(&stranger);
 }
 
+/* The model whose trust it is goes with a reload; the pool and its connections stay. */
+static void outlives_the_trust_of_its_callers(void **state)
+{
+    struct world *world = *state;
+    struct authority authority, stranger;
+    struct server server;
+    struct record record;
+    struct tg_call_request request = a_request("GET");
+    make_authority(&authority, "one");
+    make_authority(&stranger, "other");
+    request.origin.tls = true;
+    request.origin.server_name = TG_LIT("back-end.example");
+    assert_int_equal(tg_upstream_call(world->upstream, &request, &record_events, &record, &record.call),
+                     TG_EINVAL);
+    struct tg_tls_client_options options = {.ca_file = authority.file};
+    assert_int_equal(tg_tls_client_new(&options, &request.origin.trust), TG_OK);
+    server_start(&server, &authority, HTTP_OK, "DNS:back-end.example");
+    world->resolver.addresses[0] = server.address;
+    start_call(world, &record, &request);
+    /* Gone before the connection is made; the call does not need it any more. */
+    tg_tls_context_free(request.origin.trust);
+    RUN_UNTIL(world, record.ends > 0);
+    assert_ended(&record, TG_OK);
+    record_free(&record);
+    assert_int_equal(world_stats(world).idle, 1);
+    /* The next ones may well get its address. None of them trusts the server of the idle connection. */
+    options.ca_file = stranger.file;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(tg_tls_client_new(&options, &request.origin.trust), TG_OK);
+        world->resolver.addresses[0] = refusing_address();
+        start_call(world, &record, &request);
+        tg_tls_context_free(request.origin.trust);
+        RUN_UNTIL(world, record.ends > 0);
+        assert_ended(&record, TG_EREFUSED);
+        record_free(&record);
+    }
+    assert_int_equal(world_stats(world).reused, 0);
+    tg_upstream_free(world->upstream);
+    world->upstream = NULL;
+    server_join(&server);
+    free_authority(&authority);
+    free_authority(&stranger);
+}
+
 #define UPSTREAM_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -570,6 +614,7 @@ int main(void)
         UPSTREAM_TEST(cancels_what_has_failed_already),
         UPSTREAM_TEST(reaches_unix_sockets),
         UPSTREAM_TEST(speaks_tls),
+        UPSTREAM_TEST(outlives_the_trust_of_its_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
