@@ -10,7 +10,7 @@ export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint format fuzz clean npm
+.PHONY: help run build test lint format docs fuzz clean npm
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -44,6 +44,12 @@ lint: ## clang-format and clang-tidy over every source
 format: ## lay out every source by .clang-format
 	@$(install) lint
 	git ls-files '*.c' '*.h' | xargs clang-format-14 -i
+
+docs: ## docs/configuration.md anew, from the tables that read the file
+	@$(install) build unit
+	@cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_TEST_PREFIX=asan. >/dev/null
+	@cmake --build build-asan -j $(JOBS) --target test_config
+	TG_UPDATE_DOCS=1 build-asan/tests/test_config
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) under libFuzzer
 	@$(install) build unit fuzz
