@@ -1,5 +1,6 @@
 #include "routes/engine.h"
 
+#include "routes/management.h"
 #include "routes/request.h"
 #include "routes/session.h"
 
@@ -8,6 +9,7 @@ void tg_engine_init(struct tg_engine *engine)
     *engine = (struct tg_engine){0};
     tg_list_init(&engine->requests);
     tg_list_init(&engine->sessions);
+    tg_list_init(&engine->calls);
 }
 
 static bool configure(void *arg, struct tg_conn *conn)
@@ -77,4 +79,5 @@ void tg_engine_abort(struct tg_engine *engine)
         (void)tg_request_fail(request, TG_FAULT_DRAINING, TG_LIT("shutdown"));
         tg_request_resume(request);
     }
+    tg_management_abort(engine);
 }

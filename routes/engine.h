@@ -7,6 +7,7 @@
 #include "connmgr/registry.h"
 #include "routes/metrics.h"
 #include "routes/model.h"
+#include "routes/sigv4.h"
 #include "routes/throttle.h"
 #include "server/base/crypto.h"
 #include "server/io/upstream.h"
@@ -29,6 +30,8 @@ struct tg_engine {
     struct tg_list requests; /* struct tg_request in flight */
     size_t request_count;
     struct tg_list sessions; /* struct tg_session, one per open connection */
+    struct tg_list calls;    /* of the management API, in flight */
+    struct tg_sigv4_cache signing_keys;
 };
 
 /* Prepares the lists; the worker fills the rest. */
@@ -37,7 +40,7 @@ void tg_engine_init(struct tg_engine *engine);
 void tg_engine_reload(struct tg_engine *engine, struct tg_model *model);
 /* Closes up to `count` open connections with 1001 "Going away"; returns how many are left open. */
 size_t tg_engine_drain(struct tg_engine *engine, size_t count);
-/* Cancels every request in flight: the shutdown deadline has passed. */
+/* Cancels every request and management call in flight: the shutdown deadline has passed. */
 void tg_engine_abort(struct tg_engine *engine);
 
 struct tg_exchange;

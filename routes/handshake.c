@@ -1,7 +1,5 @@
 #include "routes/handshake.h"
 
-#include <stdio.h>
-
 #include "routes/context.h"
 #include "routes/reply.h"
 #include "routes/session.h"
@@ -259,33 +257,6 @@ static void on_abort(void *arg)
     handshake->aborted = true; /* the integration is allowed to finish (spec 1.2) */
 }
 
-static void make_trace_id(struct tg_request *request)
-{
-    unsigned char bytes[12];
-    char hex[2 * sizeof bytes + 1];
-    const struct tg_header *given = tg_headers_first(&request->headers, TG_LIT("X-Amzn-Trace-Id"));
-    if (given != NULL && given->value.len > 0 && given->value.len < sizeof request->trace_id) {
-        memcpy(request->trace_id, given->value.ptr, given->value.len);
-        request->trace_id[given->value.len] = '\0';
-        return;
-    }
-    tg_rng_fill(&request->engine->rng, bytes, sizeof bytes);
-    tg_hex_encode(bytes, sizeof bytes, hex);
-    hex[sizeof hex - 1] = '\0';
-    (void)snprintf(request->trace_id, sizeof request->trace_id, "Root=1-%08x-%s",
-                   (unsigned)(request->time_ms / 1000), hex);
-}
-
-/* The Host without its port. */
-static struct tg_slice host_name(struct tg_slice host)
-{
-    struct tg_slice port;
-    if (host.len > 0 && host.ptr[0] == '[') {
-        return tg_slice_head(host, tg_slice_find(host, ']') + 1);
-    }
-    return tg_slice_cut(host, ':', &port);
-}
-
 /* Copied: the exchange ends before the connection opens. */
 static enum tg_err fill_info(struct handshake *handshake, const struct tg_exchange *exchange,
                              struct tg_request *request)
@@ -295,7 +266,7 @@ static enum tg_err fill_info(struct handshake *handshake, const struct tg_exchan
     info->api_id = request->api->api_id;
     info->stage = request->stage->stage_name;
     info->connected_at_ms = request->time_ms;
-    enum tg_err err = tg_arena_copy(&request->arena, host_name(exchange->host), &info->domain_name);
+    enum tg_err err = tg_arena_copy(&request->arena, tg_exchange_host_name(exchange), &info->domain_name);
     if (err == TG_OK) {
         err = tg_arena_copy(&request->arena, exchange->source_ip, &info->source_ip);
     }
@@ -326,7 +297,7 @@ static enum tg_err prepare(struct tg_engine *engine, struct tg_exchange *exchang
     request->port = exchange->port;
     request->secure = exchange->secure;
     request->done = handshake_done;
-    make_trace_id(request);
+    tg_trace_id_make(&engine->rng, &request->headers, request->time_ms, request->trace_id);
     if (request->has_query) {
         return tg_query_parse(&request->arena, exchange->query, &request->query);
     }

@@ -6,13 +6,15 @@
 #include "routes/engine.h"
 #include "routes/exchange.h"
 
-/* Whether the path has the form of a management call on this API: `/{stage}/@connections/{id}` (also
+/* Whether the path is that of a management call on this API: `/{stage}/@connections/{id}` (also
  * %40connections), or without the stage when the API is served at its root. Gives the raw (still encoded)
- * parts. */
+ * parts. Paths of a wrong shape (a stage named twice, no id) are taken too: they are answered with 404. */
 bool tg_management_match(const struct tg_api *api, struct tg_slice path, struct tg_slice *stage,
                          struct tg_slice *id);
 /* Takes the exchange. */
 void tg_management_serve(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage,
                          struct tg_slice id, struct tg_exchange *exchange);
+/* Cancels the pushes of every call and answers them: the shutdown deadline has passed. */
+void tg_management_abort(struct tg_engine *engine);
 
 #endif

@@ -1,25 +1,14 @@
 #include "routes/request.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "routes/accesslog.h"
+#include "routes/accessrow.h"
 #include "routes/authorizer.h"
 #include "routes/context.h"
 #include "routes/integration.h"
 #include "server/base/codec.h"
 
 enum { ID_BYTES = 11 };
-
-static void make_id(struct tg_rng *rng, char out[TG_REQUEST_ID_LEN + 1])
-{
-    unsigned char bytes[ID_BYTES];
-    tg_rng_fill(rng, bytes, sizeof bytes);
-    tg_base64url_encode(bytes, sizeof bytes, out);
-    out[TG_REQUEST_ID_LEN] = '\0';
-}
 
 static void timer_fired(struct tg_timer *timer)
 {
@@ -42,7 +31,7 @@ enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind, 
     request->start_ns = tg_loop_now_ns();
     request->authorizer_latency_ms = -1;
     request->integration_latency_ms = -1;
-    make_id(&engine->rng, request->request_id);
+    tg_request_id_make(&engine->rng, request->request_id);
     tg_timer_init(&request->timer, timer_fired);
     tg_list_append(&engine->requests, &request->node);
     engine->request_count++;
@@ -236,21 +225,8 @@ static void count_outcome(struct tg_request *request)
 
 static void write_access_log(struct tg_request *request)
 {
-    if (request->stage->access_log == NULL || request->stage->access_fd < 0) {
-        return;
-    }
-    struct tg_buf row;
-    tg_buf_init(&row, (size_t)64 * 1024);
     struct tg_vars vars = tg_request_vars(request);
-    if (tg_accesslog_render(request->stage->access_log, &vars, &request->arena, &row) == TG_OK &&
-        tg_buf_append_char(&row, '\n') == TG_OK) {
-        struct tg_slice bytes = tg_buf_slice(&row);
-        ssize_t written = write(request->stage->access_fd, bytes.ptr, bytes.len);
-        if (written != (ssize_t)bytes.len && request->engine->log != NULL) {
-            (void)atomic_fetch_add(&request->engine->log->dropped, 1);
-        }
-    }
-    tg_buf_free(&row);
+    tg_stage_log_row(request->stage, &vars, &request->arena, request->engine->log);
 }
 
 static void log_fault(struct tg_request *request)

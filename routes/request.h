@@ -7,13 +7,12 @@
 
 #include "routes/engine.h"
 #include "routes/fault.h"
+#include "routes/ids.h"
 #include "routes/selection.h"
 #include "routes/vars.h"
 #include "server/base/headers.h"
 
 enum tg_request_kind { TG_REQUEST_CONNECT, TG_REQUEST_MESSAGE, TG_REQUEST_DISCONNECT };
-
-enum { TG_REQUEST_ID_LEN = 16 };
 
 /* What an integration gave back. */
 struct tg_answer {
@@ -46,7 +45,7 @@ struct tg_request {
     /* Context (spec 3.1). */
     char request_id[TG_REQUEST_ID_LEN + 1];
     char message_id[TG_REQUEST_ID_LEN + 1]; /* MESSAGE only, else empty */
-    char trace_id[64];                      /* Root=1-...; connect only */
+    char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; connect only */
     int64_t time_ms;                        /* wall clock */
     uint64_t start_ns;
     int disconnect_code; /* DISCONNECT */
