@@ -1,0 +1,437 @@
+/* The send queues: order, joining, limits, taking back, and what becomes of a frame when its connection ends.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/fake_socket.h"
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    fixture_init(fixture, 0, 8);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    const struct fixture *fixture = *state;
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->queued_bytes), 0);
+    fixture_free(*state);
+    free(*state);
+    return 0;
+}
+
+static uint64_t queued(const struct fixture *fixture)
+{
+    return atomic_load(&tg_connmgr_counters(fixture->mgr)->queued_bytes);
+}
+
+static void test_one_write_a_pass(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "two", NULL, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "three", &outcome, NULL), TG_OK);
+    assert_int_equal(socket->writes, 0);
+    assert_int_equal(outcome.calls, 0);
+    assert_int_equal(queued(fixture), 5 + 5 + 7);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two\x81\x05three");
+    assert_int_equal(outcome.calls, 2);
+    assert_int_equal(outcome.err, TG_OK);
+    assert_int_equal(queued(fixture), 0);
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    assert_int_equal(atomic_load(&counters->messages_out), 3);
+    assert_int_equal(atomic_load(&counters->bytes_out), 11);
+    end_conn(socket);
+}
+
+static void test_one_frame_for_many_connections(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *first = open_conn(fixture), *second = open_conn(fixture);
+    struct tg_frame *frame = text_frame("all");
+    assert_int_equal(tg_conn_send(first->conn, frame, NULL, NULL, NULL), TG_OK);
+    assert_int_equal(tg_conn_send(second->conn, frame, NULL, NULL, NULL), TG_OK);
+    assert_int_equal(frame->refs, 3);
+    turn(fixture->loop);
+    assert_int_equal(frame->refs, 1);
+    tg_frame_unref(frame);
+    ASSERT_WRITTEN(first, "\x81\x03"
+                          "all");
+    ASSERT_WRITTEN(second, "\x81\x03"
+                           "all");
+    end_conn(first);
+    end_conn(second);
+}
+
+/* Long frames are never copied to be joined, and a write of joined ones stays below its limit. */
+static void test_large_frames(void **state)
+{
+    enum { LEN = 131072, SMALL = 30000 };
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    char *text = calloc(1, LEN + 1);
+    assert_non_null(text);
+    memset(text, 's', SMALL);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(send_text(socket->conn, text, &outcome, NULL), TG_OK);
+    }
+    memset(text, 'l', LEN);
+    assert_int_equal(send_text(socket->conn, text, &outcome, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "end", &outcome, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 7);
+    assert_int_equal(socket->writes, 5); /* 2, 2, 1 small ones, the large one, the end */
+    assert_int_equal(socket->longest, LEN + 10);
+    struct tg_slice written = tg_buf_slice(&socket->written);
+    size_t large_at = 5 * (SMALL + 4);
+    assert_int_equal(written.len, large_at + LEN + 10 + 5);
+    assert_memory_equal(written.ptr + large_at, "\x81\x7f\x00\x00\x00\x00\x00\x02\x00\x00llll", 14);
+    assert_memory_equal(written.ptr + written.len - 6,
+                        "l\x81\x03"
+                        "end",
+                        6);
+    free(text);
+    end_conn(socket);
+}
+
+static void test_frames_in_the_socket_are_sent_when_it_is_writable(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome first = {0}, second = {0};
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "one", &first, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(first.calls, 0);
+    assert_int_equal(queued(fixture), 5);
+    assert_int_equal(send_text(socket->conn, "two", &second, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1); /* not before on_writable */
+    assert_int_equal(queued(fixture), 10);
+    fake_writable(socket);
+    assert_int_equal(first.calls, 0); /* never from inside */
+    assert_int_equal(queued(fixture), 5);
+    turn(fixture->loop);
+    assert_int_equal(first.calls, 1);
+    assert_int_equal(first.err, TG_OK);
+    assert_int_equal(second.calls, 1);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
+    end_conn(socket);
+}
+
+static void test_full_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->settings.max_queued_bytes = 12;
+    struct tg_socket *socket = open_conn(fixture);
+    assert_int_equal(send_text(socket->conn, "longer than the limit", NULL, NULL), TG_OK); /* it is empty */
+    assert_int_equal(send_text(socket->conn, "", NULL, NULL), TG_EBUSY);
+    turn(fixture->loop);
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "12345", NULL, NULL), TG_OK);
+    turn(fixture->loop); /* what waits in the socket counts */
+    assert_int_equal(send_text(socket->conn, "1234", NULL, NULL), TG_EBUSY);
+    assert_int_equal(send_text(socket->conn, "123", NULL, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "", NULL, NULL), TG_EBUSY);
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->rejected), 3);
+    fake_writable(socket);
+    assert_int_equal(send_text(socket->conn, "12345", NULL, NULL), TG_OK);
+    end_conn(socket);
+    turn(fixture->loop);
+}
+
+static void test_withdraw(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0}, other = {0};
+    struct tg_send *send;
+    assert_int_equal(send_text(socket->conn, "one", &outcome, &send), TG_OK);
+    assert_int_equal(tg_send_withdraw(send), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 0);
+
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "two", &other, &send), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(tg_send_withdraw(send), TG_EAGAIN); /* in the socket */
+    struct tg_send *third;
+    assert_int_equal(send_text(socket->conn, "three", &outcome, &third), TG_OK);
+    assert_int_equal(tg_send_withdraw(third), TG_OK); /* behind it */
+    fake_writable(socket);
+    assert_int_equal(tg_send_withdraw(send), TG_EAGAIN); /* written, to be called back */
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 0);
+    assert_int_equal(other.calls, 1);
+    ASSERT_WRITTEN(socket, "\x81\x03two");
+    end_conn(socket);
+}
+
+static void test_forget(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    struct tg_send *queued_one, *taken, *settled;
+    assert_int_equal(send_text(socket->conn, "one", &outcome, &queued_one), TG_OK);
+    tg_send_forget(queued_one);
+    turn(fixture->loop);
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "two", &outcome, &taken), TG_OK);
+    turn(fixture->loop);
+    tg_send_forget(taken);
+    fake_writable(socket);
+    assert_int_equal(send_text(socket->conn, "three", &outcome, &settled), TG_OK);
+    tg_conn_close(socket->conn, 0, TG_EMPTY);
+    tg_send_forget(settled);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 0);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
+    end_conn(socket);
+}
+
+/* ---- the end of the connection ---- */
+
+static void test_close_sends_what_is_queued(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "two", &outcome, NULL), TG_OK);
+    tg_conn_close(socket->conn, 1000, TG_LIT("bye"));
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(socket->close_code, 1000);
+    assert_int_equal(outcome.calls, 0);
+    assert_int_equal(send_text(socket->conn, "late", &outcome, NULL), TG_ECLOSED);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 2);
+    assert_int_equal(outcome.err, TG_OK);
+    assert_int_equal(socket->writes, 1);
+    end_conn(socket);
+}
+
+static void test_close_of_a_blocked_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome taken = {0}, waiting = {0};
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "one", &taken, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(send_text(socket->conn, "two", &waiting, NULL), TG_OK);
+    tg_conn_close(socket->conn, 1000, TG_EMPTY);
+    assert_int_equal(socket->writes, 1);
+    turn(fixture->loop);
+    assert_int_equal(waiting.calls, 1);
+    assert_int_equal(waiting.err, TG_ECLOSED);
+    assert_int_equal(taken.calls, 0); /* the socket may still get it out */
+    end_conn(socket);
+    turn(fixture->loop);
+    assert_int_equal(taken.calls, 1);
+    assert_int_equal(taken.err, TG_ECLOSED);
+}
+
+static void test_socket_that_drains_while_closing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome taken = {0};
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "one", &taken, NULL), TG_OK);
+    tg_conn_close(socket->conn, 1000, TG_EMPTY);
+    turn(fixture->loop);
+    assert_int_equal(taken.calls, 0);
+    fake_writable(socket);
+    turn(fixture->loop);
+    assert_int_equal(taken.calls, 1);
+    assert_int_equal(taken.err, TG_OK);
+    end_conn(socket);
+}
+
+static void test_cut_sends_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+    tg_conn_close(socket->conn, 0, TG_EMPTY);
+    assert_int_equal(socket->writes, 0);
+    assert_int_equal(socket->closes, 1);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 1);
+    assert_int_equal(outcome.err, TG_ECLOSED);
+    end_conn(socket);
+}
+
+static void test_write_finds_the_socket_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct tg_conn_handle handle = tg_conn_handle(socket->conn);
+    struct outcome outcome = {0};
+    socket->next = TG_ECLOSED;
+    assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "two", &outcome, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 2);
+    assert_int_equal(outcome.err, TG_ECLOSED);
+    assert_null(tg_conn_get_open(fixture->mgr, handle));
+    assert_int_equal(fixture->closed, 0);
+    tg_conn_close(socket->conn, 1001, TG_LIT("Going away")); /* too late: the end was seen */
+    assert_int_equal(socket->closes, 0);
+    fake_end(socket, 1006, "", true);
+    assert_int_equal(fixture->closed, 1);
+    assert_int_equal(fixture->code, 1006);
+    fake_socket_free(socket);
+}
+
+static void test_connection_gone_before_the_flush(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+    end_conn(socket);
+    assert_int_equal(outcome.calls, 0);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 1);
+    assert_int_equal(outcome.err, TG_ECLOSED);
+}
+
+static void test_manager_ends_with_callbacks_due(void **state)
+{
+    struct fixture fixture;
+    struct outcome outcome = {0};
+    (void)state;
+    fixture_init(&fixture, 0, 1);
+    struct tg_socket *socket = open_conn(&fixture);
+    assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+    end_conn(socket);
+    fixture_free(&fixture);
+    assert_int_equal(outcome.calls, 1);
+    assert_int_equal(outcome.err, TG_ECLOSED);
+}
+
+/* ---- callbacks that do things ---- */
+
+struct chain {
+    struct fixture *fixture;
+    struct tg_conn_handle self, other;
+    int calls;
+    enum tg_err err;
+};
+
+static void close_both(void *arg, enum tg_err err)
+{
+    struct chain *chain = arg;
+    const struct tg_conn_handle handles[] = {chain->self, chain->other};
+    chain->calls++;
+    chain->err = err;
+    for (size_t i = 0; i < 2; i++) {
+        struct tg_conn *conn = tg_conn_get_open(chain->fixture->mgr, handles[i]);
+        if (conn != NULL) {
+            tg_conn_close(conn, 4000, TG_LIT("told to"));
+        }
+    }
+}
+
+static void test_callback_that_closes_others(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *first = open_conn(fixture), *second = open_conn(fixture);
+    struct chain chain = {fixture, tg_conn_handle(first->conn), tg_conn_handle(second->conn), 0, TG_OK};
+    struct outcome after = {0}, blocked = {0}, behind = {0};
+    struct tg_frame *frame = text_frame("one");
+    second->next = TG_EAGAIN;
+    assert_int_equal(send_text(second->conn, "b1", &blocked, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(tg_conn_send(first->conn, frame, close_both, &chain, NULL), TG_OK);
+    assert_int_equal(send_text(first->conn, "two", &after, NULL), TG_OK);
+    assert_int_equal(send_text(second->conn, "b2", &behind, NULL), TG_OK);
+    tg_frame_unref(frame);
+    turn(fixture->loop);
+    turn(fixture->loop);
+    assert_int_equal(chain.calls, 1);
+    assert_int_equal(chain.err, TG_OK);
+    assert_int_equal(after.calls, 1);
+    assert_int_equal(after.err, TG_OK); /* it went out in the same write */
+    assert_int_equal(behind.calls, 1);
+    assert_int_equal(behind.err, TG_ECLOSED);
+    assert_int_equal(first->close_code, 4000);
+    assert_int_equal(second->close_code, 4000);
+    end_conn(first);
+    end_conn(second);
+    turn(fixture->loop);
+    assert_int_equal(blocked.calls, 1);
+    assert_int_equal(blocked.err, TG_ECLOSED);
+}
+
+static void send_next(void *arg, enum tg_err err)
+{
+    struct chain *chain = arg;
+    struct tg_conn *conn = tg_conn_get_open(chain->fixture->mgr, chain->self);
+    chain->err = err;
+    if (++chain->calls < 3 && conn != NULL) {
+        struct tg_frame *frame = text_frame(chain->calls == 1 ? "2" : "3");
+        assert_int_equal(tg_conn_send(conn, frame, send_next, chain, NULL), TG_OK);
+        tg_frame_unref(frame);
+    }
+}
+
+static void test_callback_that_sends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct chain chain = {.fixture = fixture, .self = tg_conn_handle(socket->conn)};
+    struct tg_frame *frame = text_frame("1");
+    assert_int_equal(tg_conn_send(socket->conn, frame, send_next, &chain, NULL), TG_OK);
+    tg_frame_unref(frame);
+    for (int i = 0; i < 4; i++) {
+        turn(fixture->loop);
+    }
+    assert_int_equal(chain.calls, 3);
+    assert_int_equal(chain.err, TG_OK);
+    ASSERT_WRITTEN(socket, "\x81\x01"
+                           "1\x81\x01"
+                           "2\x81\x01"
+                           "3");
+    end_conn(socket);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_one_write_a_pass, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_frame_for_many_connections, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_frames_in_the_socket_are_sent_when_it_is_writable, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_withdraw, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_close_sends_what_is_queued, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_close_of_a_blocked_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_socket_that_drains_while_closing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_sends_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_write_finds_the_socket_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_connection_gone_before_the_flush, setup, teardown),
+        cmocka_unit_test(test_manager_ends_with_callbacks_due),
+        cmocka_unit_test_setup_teardown(test_callback_that_closes_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_callback_that_sends, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
