@@ -12,6 +12,14 @@ void tg_engine_init(struct tg_engine *engine)
     tg_list_init(&engine->calls);
 }
 
+void tg_engine_free(struct tg_engine *engine)
+{
+    if (engine->model != NULL) {
+        tg_model_unref(engine->model);
+        engine->model = NULL;
+    }
+}
+
 static bool configure(void *arg, struct tg_conn *conn)
 {
     struct tg_engine *engine = arg;

@@ -36,6 +36,8 @@ struct tg_engine {
 
 /* Prepares the lists; the worker fills the rest. */
 void tg_engine_init(struct tg_engine *engine);
+/* Gives back the model. No request and no session may be left. */
+void tg_engine_free(struct tg_engine *engine);
 /* Takes a reference to the new model, drops the one to the old; connections get their new settings. */
 void tg_engine_reload(struct tg_engine *engine, struct tg_model *model);
 /* Closes up to `count` open connections with 1001 "Going away"; returns how many are left open. */

@@ -17,6 +17,9 @@ void tg_reply_error(struct tg_exchange *exchange, int status, struct tg_slice er
     if (err == TG_OK && status == 426) {
         err = tg_headers_add(&headers, exchange->arena, TG_LIT("Upgrade"), TG_LIT("websocket"));
         if (err == TG_OK) {
+            err = tg_headers_add(&headers, exchange->arena, TG_LIT("Connection"), TG_LIT("Upgrade"));
+        }
+        if (err == TG_OK) {
             err = tg_headers_add(&headers, exchange->arena, TG_LIT("Sec-WebSocket-Version"), TG_LIT("13"));
         }
     }

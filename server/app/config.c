@@ -203,3 +203,8 @@ enum tg_err tg_config_document(struct tg_buf *out)
     enum tg_err err = tg_buf_append(out, tg_slice_make(intro, sizeof intro - 1));
     return err == TG_OK ? tg_options_markdown(&tg_schema_config, out) : err;
 }
+
+enum tg_err tg_config_help(struct tg_buf *out)
+{
+    return tg_options_help(&tg_schema_config, TG_CONFIG_PREFIX, out);
+}

@@ -110,5 +110,7 @@ static inline void tg_config_unref(struct tg_config *config)
 bool tg_config_reloadable(const struct tg_config *current, const struct tg_config *next, const char **option);
 /* The reference in Markdown (docs/configuration.md), from the tables that bind. */
 enum tg_err tg_config_document(struct tg_buf *out) TG_MUST_CHECK;
+/* The options that can be set on the command line and by environment, for --help. */
+enum tg_err tg_config_help(struct tg_buf *out) TG_MUST_CHECK;
 
 #endif

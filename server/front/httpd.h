@@ -39,6 +39,8 @@ struct tg_httpd_options {
     struct tg_httpd_limits limits;
     void (*handle)(void *arg, struct tg_exchange *exchange); /* takes the exchange */
     void *arg;
+    bool (*may_accept)(void *arg); /* NULL: always; false closes a newcomer at once (descriptors run short) */
+    void *may_accept_arg;
 };
 
 enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out) TG_MUST_CHECK;

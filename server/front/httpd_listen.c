@@ -26,7 +26,8 @@ static void take(struct tg_listener *listener, int fd, const struct tg_address *
     struct tg_httpd *httpd = listener->httpd;
     char ip[TG_ADDRESS_TEXT_MAX];
     http_count(&httpd->counters.accepted, 1);
-    if (httpd->count >= httpd->options.limits.max_connections) {
+    if (httpd->count >= httpd->options.limits.max_connections ||
+        (httpd->options.may_accept != NULL && !httpd->options.may_accept(httpd->options.may_accept_arg))) {
         http_count(&httpd->counters.refused, 1);
         (void)close(fd);
         return;

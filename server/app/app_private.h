@@ -1,0 +1,40 @@
+/* The process's state, shared by app.c and admin.c; nobody else includes it. */
+#ifndef TG_APP_APP_PRIVATE_H
+#define TG_APP_APP_PRIVATE_H
+
+#include "server/app/app.h"
+#include "server/app/worker.h"
+
+enum { WORKERS_MAX = 128 };
+
+struct tg_admin;
+
+struct tg_app {
+    struct tg_config_source source;
+    struct tg_config *config; /* the current one */
+    struct tg_log log;
+    struct tg_loop *loop; /* of the main thread */
+    struct tg_mailbox *reports;
+    struct tg_bus *bus;
+    struct tg_throttles *throttles;
+    struct tg_worker *workers[WORKERS_MAX];
+    size_t worker_count;
+    struct tg_admin *admin;
+    struct tg_arena_pool arenas;
+    size_t max_descriptors;    /* of clients, over all workers */
+    _Atomic(size_t) ended;     /* workers whose loop has ended */
+    _Atomic(bool) worker_died; /* ... without being told to */
+    uint64_t generation;
+    uint64_t reloads, reload_failures;
+    int64_t started_ms;
+    bool stopping, ready, interrupted;
+};
+
+enum tg_err tg_admin_new(struct tg_app *app, struct tg_admin **out) TG_MUST_CHECK;
+void tg_admin_free(struct tg_admin *admin);
+/* A worker's answer; takes it. */
+void tg_admin_stats(struct tg_admin *admin, struct tg_worker_stats *stats);
+/* What readiness says against this node; NULL: ready. */
+const char *tg_app_unready(const struct tg_app *app);
+
+#endif

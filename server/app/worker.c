@@ -1,0 +1,436 @@
+#include "server/app/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "routes/engine.h"
+#include "server/front/ws.h"
+
+enum {
+    MAIL_MAX = 1024,
+    ARENA_CHUNKS = 256, /* 4 KiB each, kept for reuse */
+    DRAIN_TICK_MS = 20,
+    CUT_GRACE_MS = 1000 /* after the deadline, for the sockets' ends to be told */
+};
+
+enum mail_kind { MAIL_RELOAD, MAIL_DRAIN, MAIL_STATS };
+
+struct mail {
+    struct tg_mail mail;
+    enum mail_kind kind;
+    struct tg_config *config;
+    uint64_t drain_ms, deadline_ms, question;
+};
+
+struct tg_worker {
+    struct tg_worker_options options;
+    struct tg_config *config;
+    pthread_t thread;
+    bool started;
+    struct tg_loop *loop;
+    struct tg_mailbox *mailbox;
+    struct tg_arena_pool arenas;
+    struct tg_resolver *resolver;
+    struct tg_ws_engine *ws;
+    struct tg_httpd *httpd;
+    struct tg_engine engine;
+    /* draining */
+    struct tg_timer drain_timer;
+    bool draining, cut;
+    uint64_t drain_until_ms, deadline_ms;
+};
+
+/* ---- settings out of the configuration ---- */
+
+static uint64_t milliseconds(double seconds)
+{
+    return (uint64_t)(seconds * 1000.0 + 0.5);
+}
+
+static struct tg_httpd_limits http_limits(const struct tg_worker *worker, const struct tg_config *config)
+{
+    const struct tg_http_settings *http = &config->http;
+    return (struct tg_httpd_limits){
+        .max_request_line = (size_t)http->max_request_line_bytes,
+        .max_head = (size_t)http->max_header_bytes,
+        .max_headers = (size_t)http->max_headers,
+        .max_requests = (uint64_t)http->max_requests_per_connection,
+        .header_timeout_ms = milliseconds(http->header_timeout_seconds),
+        .body_timeout_ms = milliseconds(http->body_timeout_seconds),
+        .keep_alive_timeout_ms = milliseconds(http->keep_alive_timeout_seconds),
+        .max_connections = worker->options.max_connections,
+    };
+}
+
+static struct tg_upstream_options upstream_options(const struct tg_config *config)
+{
+    const struct tg_backend_settings *backends = &config->backends;
+    return (struct tg_upstream_options){
+        .max_connections = (size_t)backends->max_connections_per_origin,
+        .max_pending = (size_t)backends->max_pending_per_origin,
+        .max_idle = (size_t)backends->max_idle_per_origin,
+        .idle_timeout_ms = milliseconds(backends->idle_timeout_seconds),
+        .connect_timeout_ms = (uint64_t)backends->connect_timeout_millis,
+        .max_head = 65536,
+    };
+}
+
+/* ---- draining ---- */
+
+static bool cut_one(void *arg, struct tg_conn *conn)
+{
+    (void)arg;
+    tg_conn_close(conn, 0, TG_EMPTY);
+    return true;
+}
+
+static bool is_empty(const struct tg_worker *worker)
+{
+    return tg_connmgr_count(worker->engine.connmgr) == 0 && worker->engine.request_count == 0 &&
+           tg_httpd_count(worker->httpd) == 0;
+}
+
+/* Closes that are due by now, so that clients do not all come back to the next gateway at once. */
+static void close_share(struct tg_worker *worker, uint64_t now)
+{
+    size_t open = tg_connmgr_count(worker->engine.connmgr);
+    size_t share = open;
+    if (now < worker->drain_until_ms) {
+        uint64_t ticks = (worker->drain_until_ms - now + DRAIN_TICK_MS - 1) / DRAIN_TICK_MS;
+        share = (open + (size_t)ticks - 1) / (size_t)ticks;
+    }
+    (void)tg_engine_drain(&worker->engine, share);
+}
+
+static void on_drain_tick(struct tg_timer *timer)
+{
+    struct tg_worker *worker = TG_CONTAINER(timer, struct tg_worker, drain_timer);
+    uint64_t now = tg_loop_now_ms(worker->loop);
+    if (is_empty(worker) || now >= worker->deadline_ms + CUT_GRACE_MS) {
+        tg_loop_stop(worker->loop);
+        return;
+    }
+    if (now >= worker->deadline_ms) {
+        if (!worker->cut) {
+            worker->cut = true;
+            tg_log(worker->options.log, TG_LOG_WARN, "shutdown deadline passed, cutting what is left",
+                   TG_KV_INT("worker", worker->options.index),
+                   TG_KV_INT("connections", tg_connmgr_count(worker->engine.connmgr)),
+                   TG_KV_INT("requests", worker->engine.request_count));
+        }
+        tg_connmgr_each(worker->engine.connmgr, cut_one, NULL);
+        tg_engine_abort(&worker->engine);
+    } else {
+        close_share(worker, now);
+    }
+    tg_timer_start(worker->loop, timer, DRAIN_TICK_MS);
+}
+
+static void start_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms)
+{
+    uint64_t now = tg_loop_now_ms(worker->loop);
+    uint64_t until = now + drain_ms, deadline = now + deadline_ms;
+    if (!worker->draining) {
+        worker->draining = true;
+        worker->engine.draining = true;
+        worker->drain_until_ms = until;
+        worker->deadline_ms = deadline;
+        tg_httpd_drain(worker->httpd);
+    }
+    worker->drain_until_ms = until < worker->drain_until_ms ? until : worker->drain_until_ms;
+    worker->deadline_ms = deadline < worker->deadline_ms ? deadline : worker->deadline_ms;
+    tg_timer_start(worker->loop, &worker->drain_timer, 0);
+}
+
+/* ---- mail ---- */
+
+static void reload(struct tg_worker *worker, struct tg_config *config)
+{
+    struct tg_config *old = worker->config;
+    const struct tg_httpd_limits limits = http_limits(worker, config);
+    const struct tg_upstream_options upstream = upstream_options(config);
+    worker->config = config; /* the mail's reference */
+    worker->engine.max_response = (size_t)config->backends.max_response_bytes;
+    tg_engine_reload(&worker->engine, &config->model);
+    tg_httpd_configure(worker->httpd, &limits);
+    tg_upstream_configure(worker->engine.upstream, &upstream);
+    tg_config_unref(old);
+}
+
+static void report_stats(struct tg_worker *worker, uint64_t question)
+{
+    struct tg_worker_stats *stats = calloc(1, sizeof *stats);
+    if (stats == NULL) {
+        return; /* the asker has a deadline */
+    }
+    stats->worker = worker;
+    stats->question = question;
+    stats->requests = worker->engine.request_count;
+    tg_upstream_stats(worker->engine.upstream, &stats->upstream);
+    if (tg_mailbox_post(worker->options.reports, &stats->mail) != TG_OK) {
+        free(stats);
+    }
+}
+
+static void on_mail(void *arg, struct tg_mail *base)
+{
+    struct tg_worker *worker = arg;
+    struct mail *mail = TG_CONTAINER(base, struct mail, mail);
+    switch (mail->kind) {
+    case MAIL_RELOAD:
+        reload(worker, mail->config);
+        break;
+    case MAIL_DRAIN:
+        start_drain(worker, mail->drain_ms, mail->deadline_ms);
+        break;
+    case MAIL_STATS:
+        report_stats(worker, mail->question);
+        break;
+    }
+    free(mail);
+}
+
+static void drop_mail(void *arg, struct tg_mail *base)
+{
+    struct mail *mail = TG_CONTAINER(base, struct mail, mail);
+    (void)arg;
+    if (mail->config != NULL) {
+        tg_config_unref(mail->config);
+    }
+    free(mail);
+}
+
+static enum tg_err post(struct tg_worker *worker, const struct mail *model)
+{
+    struct mail *mail = malloc(sizeof *mail);
+    if (mail == NULL) {
+        return TG_ENOMEM;
+    }
+    *mail = *model;
+    enum tg_err err = tg_mailbox_post(worker->mailbox, &mail->mail);
+    if (err != TG_OK) {
+        free(mail);
+    }
+    return err;
+}
+
+enum tg_err tg_worker_reload(struct tg_worker *worker, struct tg_config *config)
+{
+    const struct mail mail = {.kind = MAIL_RELOAD, .config = tg_config_ref(config)};
+    enum tg_err err = post(worker, &mail);
+    if (err != TG_OK) {
+        tg_config_unref(config);
+    }
+    return err;
+}
+
+enum tg_err tg_worker_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms)
+{
+    const struct mail mail = {.kind = MAIL_DRAIN, .drain_ms = drain_ms, .deadline_ms = deadline_ms};
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_ask_stats(struct tg_worker *worker, uint64_t question)
+{
+    const struct mail mail = {.kind = MAIL_STATS, .question = question};
+    return post(worker, &mail);
+}
+
+/* ---- making ---- */
+
+static void handle(void *arg, struct tg_exchange *exchange)
+{
+    struct tg_worker *worker = arg;
+    tg_dispatch(&worker->engine, exchange);
+}
+
+static enum tg_err make_clients(struct tg_worker *worker)
+{
+    const struct tg_config *config = worker->config;
+    const struct tg_resolver_options resolver = {
+        .ttl_ms = milliseconds(config->backends.dns_ttl_seconds),
+        .negative_ttl_ms = milliseconds(config->backends.dns_negative_ttl_seconds),
+        .max_entries = 1024,
+    };
+    const struct tg_upstream_options upstream = upstream_options(config);
+    enum tg_err err = tg_resolver_new(worker->loop, &resolver, &worker->resolver);
+    if (err == TG_OK) {
+        err = tg_upstream_new(worker->loop, worker->resolver, worker->options.log, &upstream,
+                              &worker->engine.upstream);
+    }
+    return err;
+}
+
+static enum tg_err make_connections(struct tg_worker *worker)
+{
+    struct tg_engine *engine = &worker->engine;
+    struct tg_connmgr_options options = {
+        .loop = worker->loop,
+        .log = worker->options.log,
+        .node = worker->options.node,
+        .worker = worker->options.index,
+        .max_connections = worker->options.max_connections,
+        .events = &tg_session_events,
+        .events_arg = engine,
+    };
+    memcpy(options.id_key, worker->options.id_key, sizeof options.id_key);
+    enum tg_err err = tg_connmgr_new(&options, &engine->connmgr);
+    if (err == TG_OK) {
+        err = tg_push_new(engine->connmgr, worker->loop, worker->options.bus, &options, &engine->push);
+    }
+    if (err == TG_OK) {
+        err = tg_registry_memory_new(worker->options.node, &engine->registry);
+    }
+    return err;
+}
+
+static enum tg_err make_front(struct tg_worker *worker)
+{
+    const struct tg_httpd_options options = {
+        .loop = worker->loop,
+        .log = worker->options.log,
+        .arenas = &worker->arenas,
+        .ws = worker->ws,
+        .limits = http_limits(worker, worker->config),
+        .handle = handle,
+        .arg = worker,
+        .may_accept = worker->options.may_accept,
+        .may_accept_arg = worker->options.arg,
+    };
+    return tg_httpd_new(&options, &worker->httpd);
+}
+
+enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_worker **out)
+{
+    uint64_t seed;
+    struct tg_worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL) {
+        return TG_ENOMEM;
+    }
+    worker->options = *options;
+    worker->config = tg_config_ref(options->config);
+    tg_arena_pool_init(&worker->arenas, ARENA_CHUNKS);
+    tg_timer_init(&worker->drain_timer, on_drain_tick);
+    struct tg_engine *engine = &worker->engine;
+    tg_engine_init(engine);
+    engine->log = options->log;
+    engine->model = tg_model_ref(&worker->config->model);
+    engine->throttles = options->throttles;
+    engine->arenas = &worker->arenas;
+    engine->max_response = (size_t)worker->config->backends.max_response_bytes;
+    enum tg_err err = tg_random_bytes(&seed, sizeof seed);
+    tg_rng_seed(&engine->rng, seed);
+    if (err == TG_OK) {
+        err = tg_loop_new(&worker->loop);
+    }
+    if (err == TG_OK) {
+        engine->loop = worker->loop;
+        err = tg_mailbox_new(worker->loop, MAIL_MAX, on_mail, worker, &worker->mailbox);
+    }
+    if (err == TG_OK) {
+        err = tg_metrics_new(&engine->metrics);
+    }
+    if (err == TG_OK) {
+        err = make_clients(worker);
+    }
+    if (err == TG_OK) {
+        err = make_connections(worker);
+    }
+    if (err == TG_OK) {
+        err = tg_ws_engine_new(worker->loop, options->log, &worker->ws);
+    }
+    if (err == TG_OK) {
+        err = make_front(worker);
+    }
+    if (err != TG_OK) {
+        tg_worker_free(worker);
+        return err;
+    }
+    *out = worker;
+    return TG_OK;
+}
+
+enum tg_err tg_worker_listen(struct tg_worker *worker, int fd, uint16_t port)
+{
+    return tg_httpd_listen(worker->httpd, fd, port);
+}
+
+static void *run(void *arg)
+{
+    struct tg_worker *worker = arg;
+    tg_loop_run(worker->loop);
+    worker->options.on_ended(worker->options.arg);
+    return NULL;
+}
+
+enum tg_err tg_worker_start(struct tg_worker *worker)
+{
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        return TG_ELIMIT;
+    }
+    worker->started = true;
+    return TG_OK;
+}
+
+void tg_worker_join(struct tg_worker *worker)
+{
+    if (worker->started) {
+        (void)pthread_join(worker->thread, NULL);
+        worker->started = false;
+    }
+}
+
+void tg_worker_free(struct tg_worker *worker)
+{
+    if (worker == NULL) {
+        return;
+    }
+    struct tg_engine *engine = &worker->engine;
+    tg_timer_stop(&worker->drain_timer);
+    tg_httpd_free(worker->httpd);
+    if (worker->ws != NULL) {
+        tg_ws_engine_free(worker->ws);
+    }
+    if (engine->push != NULL) {
+        tg_push_free(engine->push);
+    }
+    if (engine->connmgr != NULL) {
+        tg_connmgr_free(engine->connmgr);
+    }
+    if (engine->registry != NULL) {
+        engine->registry->ops->free(engine->registry);
+    }
+    if (engine->upstream != NULL) {
+        tg_upstream_free(engine->upstream);
+    }
+    if (worker->resolver != NULL) {
+        tg_resolver_free(worker->resolver);
+    }
+    tg_metrics_free(engine->metrics);
+    if (worker->mailbox != NULL) {
+        tg_mailbox_close(worker->mailbox, drop_mail);
+        tg_mailbox_free(worker->mailbox);
+    }
+    if (worker->loop != NULL) {
+        tg_loop_free(worker->loop);
+    }
+    tg_engine_free(engine);
+    tg_config_unref(worker->config);
+    tg_arena_pool_free(&worker->arenas);
+    free(worker);
+}
+
+const struct tg_conn_counters *tg_worker_conn_counters(const struct tg_worker *worker)
+{
+    return tg_connmgr_counters(worker->engine.connmgr);
+}
+
+const struct tg_httpd_counters *tg_worker_http_counters(const struct tg_worker *worker)
+{
+    return tg_httpd_counters(worker->httpd);
+}
+
+struct tg_metrics *tg_worker_metrics(const struct tg_worker *worker)
+{
+    return worker->engine.metrics;
+}

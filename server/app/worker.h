@@ -1,0 +1,62 @@
+/* A worker: one thread with a loop and everything that runs on it: listeners, connections, the pipeline's
+ * engine, the pool of back-end connections. Made and freed on the app's thread, one after another; in between
+ * it is spoken to by mail only. Shared with others: the configuration (immutable), the throttles, the bus,
+ * atomic counters. */
+#ifndef TG_APP_WORKER_H
+#define TG_APP_WORKER_H
+
+#include "connmgr/bus.h"
+#include "connmgr/conn.h"
+#include "routes/metrics.h"
+#include "routes/throttle.h"
+#include "server/app/config.h"
+#include "server/front/httpd.h"
+#include "server/io/upstream.h"
+
+struct tg_worker;
+
+struct tg_worker_options {
+    uint32_t index, node;
+    unsigned char id_key[TG_CONNID_KEY_LEN];
+    struct tg_config *config; /* one reference is taken */
+    struct tg_log *log;
+    struct tg_bus *bus;
+    struct tg_throttles *throttles;
+    size_t max_connections;        /* slots of this worker */
+    bool (*may_accept)(void *arg); /* the process has descriptors left; any thread */
+    void (*on_ended)(void *arg);   /* the loop has ended; on the worker's thread */
+    struct tg_mailbox *reports;    /* where answers to tg_worker_ask_stats go */
+    void *arg;
+};
+
+/* A snapshot of what only the worker's thread may read. */
+struct tg_worker_stats {
+    struct tg_mail mail;
+    struct tg_worker *worker;
+    uint64_t question;
+    struct tg_upstream_stats upstream;
+    size_t requests; /* in the pipeline */
+};
+
+enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_worker **out) TG_MUST_CHECK;
+/* Accepts on the socket, which it takes over; before tg_worker_start. */
+enum tg_err tg_worker_listen(struct tg_worker *worker, int fd, uint16_t port) TG_MUST_CHECK;
+enum tg_err tg_worker_start(struct tg_worker *worker) TG_MUST_CHECK;
+/* Waits for the thread, if it was started. */
+void tg_worker_join(struct tg_worker *worker);
+void tg_worker_free(struct tg_worker *worker);
+
+/* Mail; any thread. TG_EBUSY or TG_ENOMEM: not sent. */
+enum tg_err tg_worker_reload(struct tg_worker *worker, struct tg_config *config) TG_MUST_CHECK;
+/* Stops accepting, closes clients with 1001 spread over drain_ms, lets requests finish, ends the loop; at the
+ * deadline it cuts what is left. A second call only shortens. */
+enum tg_err tg_worker_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms) TG_MUST_CHECK;
+/* The answer, a struct tg_worker_stats, goes to options.reports; the receiver frees it. */
+enum tg_err tg_worker_ask_stats(struct tg_worker *worker, uint64_t question) TG_MUST_CHECK;
+
+/* Atomic counters; any thread. */
+const struct tg_conn_counters *tg_worker_conn_counters(const struct tg_worker *worker);
+const struct tg_httpd_counters *tg_worker_http_counters(const struct tg_worker *worker);
+struct tg_metrics *tg_worker_metrics(const struct tg_worker *worker);
+
+#endif
