@@ -174,6 +174,7 @@ static enum tg_err id_key(const struct tg_config *config, unsigned char key[TG_C
 static enum tg_err make_workers(struct tg_app *app)
 {
     struct tg_worker_options options = {
+        .node = app->node,
         .config = app->config,
         .log = &app->log,
         .bus = app->bus,
@@ -185,10 +186,6 @@ static enum tg_err make_workers(struct tg_app *app)
         .arg = app,
     };
     enum tg_err err = id_key(app->config, options.id_key);
-    if (err == TG_OK) {
-        err = tg_random_bytes(&options.node, sizeof options.node);
-        options.node &= 0xffffff;
-    }
     size_t count = app->worker_count;
     app->worker_count = 0; /* grows as they come, for the cleaning up of a failure */
     for (size_t i = 0; err == TG_OK && i < count; i++) {
@@ -254,7 +251,11 @@ static enum tg_err prepare(struct tg_app *app)
         err = tg_mailbox_new(app->loop, 4096, on_report, app, &app->reports);
     }
     if (err == TG_OK) {
-        err = tg_bus_local_new(0, app->worker_count, BUS_LIMIT, &app->bus);
+        err = tg_random_bytes(&app->node, sizeof app->node);
+        app->node &= 0xffffff;
+    }
+    if (err == TG_OK) {
+        err = tg_bus_local_new(app->node, app->worker_count, BUS_LIMIT, &app->bus);
     }
     if (err == TG_OK) {
         err = tg_throttles_new(&app->throttles);

@@ -19,6 +19,7 @@ struct tg_app {
     struct tg_throttles *throttles;
     struct tg_worker *workers[WORKERS_MAX];
     size_t worker_count;
+    uint32_t node; /* this incarnation, 24 bits */
     struct tg_admin *admin;
     struct tg_arena_pool arenas;
     size_t max_descriptors;    /* of clients, over all workers */
