@@ -373,6 +373,28 @@ enum tg_err tg_event_write_authorizer(struct tg_request *request, struct tg_buf 
     return writer.err;
 }
 
+static void buf_destroy(void *arg)
+{
+    tg_buf_free(arg);
+}
+
+enum tg_err tg_event_make(struct tg_request *request, tg_event_fn *write, size_t limit, struct tg_slice *out)
+{
+    struct tg_buf *text = tg_arena_alloc(&request->arena, sizeof *text);
+    if (text == NULL) {
+        return TG_ENOMEM;
+    }
+    tg_buf_init(text, limit);
+    enum tg_err err = tg_arena_defer(&request->arena, buf_destroy, text);
+    if (err == TG_OK) {
+        err = write(request, text);
+    }
+    if (err == TG_OK) {
+        *out = tg_buf_slice(text);
+    }
+    return err;
+}
+
 enum tg_err tg_event_method_arn(struct tg_request *request, struct tg_slice *out)
 {
     struct tg_slice key = request->route != NULL ? request->route->route_key : TG_LIT("$connect");

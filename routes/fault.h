@@ -27,7 +27,11 @@
     X(TG_FAULT_AUTHORIZER_RESULT, "AUTHORIZER_CONFIGURATION_ERROR", 500, "")                                 \
     X(TG_FAULT_API_KEY, "INVALID_API_KEY", 403, "Forbidden")                                                 \
     X(TG_FAULT_SIGNATURE_MISSING, "MISSING_AUTHENTICATION_TOKEN", 403, "Missing Authentication Token")       \
-    X(TG_FAULT_SIGNATURE, "INVALID_SIGNATURE", 403, "Forbidden")                                             \
+    X(TG_FAULT_SIGNATURE, "INVALID_SIGNATURE", 403,                                                          \
+      "The request signature we calculated does not match the signature you provided. Check your AWS "       \
+      "Secret "                                                                                              \
+      "Access Key and signing method. Consult the service documentation for details.")                       \
+    X(TG_FAULT_FORBIDDEN, "ACCESS_DENIED", 403, "Forbidden")                                                 \
     X(TG_FAULT_DRAINING, "DEFAULT_5XX", 503, "Service Unavailable")                                          \
     X(TG_FAULT_CONNECTIONS, "DEFAULT_5XX", 503, "Service Unavailable")
 

@@ -294,6 +294,8 @@ static enum tg_err prepare(struct tg_engine *engine, struct tg_exchange *exchang
     request->route = request->api->connect_route;
     request->headers = exchange->headers;
     request->has_query = exchange->query.ptr != NULL && exchange->query.len > 0;
+    request->path = exchange->path;
+    request->query_text = exchange->query;
     request->port = exchange->port;
     request->secure = exchange->secure;
     request->done = handshake_done;

@@ -6,11 +6,6 @@
 
 enum { EVENT_LIMIT = 64 * 1024 * 1024 };
 
-static void buf_destroy(void *arg)
-{
-    tg_buf_free(arg);
-}
-
 static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload)
 {
     struct tg_slice detail = TG_EMPTY;
@@ -48,17 +43,10 @@ static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, 
 static enum tg_err start(struct tg_request *request)
 {
     const struct tg_integration *integration = request->route->integration;
-    struct tg_buf *event = tg_arena_alloc(&request->arena, sizeof *event);
-    if (event == NULL) {
-        return TG_ENOMEM;
-    }
-    tg_buf_init(event, EVENT_LIMIT);
-    enum tg_err err = tg_arena_defer(&request->arena, buf_destroy, event);
+    struct tg_slice event;
+    enum tg_err err = tg_event_make(request, tg_event_write, EVENT_LIMIT, &event);
     if (err == TG_OK) {
-        err = tg_event_write(request, event);
-    }
-    if (err == TG_OK) {
-        err = tg_lambda_invoke(request, integration->function_name, tg_buf_slice(event),
+        err = tg_lambda_invoke(request, integration->function_name, event,
                                (uint64_t)integration->timeout_in_millis, invoked);
     }
     return err == TG_OK ? TG_EAGAIN : err;

@@ -1,5 +1,6 @@
 #include "routes/management.h"
 
+#include "routes/credential.h"
 #include "routes/management_private.h"
 #include "server/base/codec.h"
 
@@ -166,21 +167,6 @@ static void push(struct management_call *call)
 
 /* ---- the checks, in the order of 5.3 ---- */
 
-static bool look_up_credential(void *arg, struct tg_slice access_key_id, struct tg_sigv4_credential *out)
-{
-    const struct management_call *call = arg;
-    const struct tg_credential *credential = tg_map_get(&call->model->credential_map, access_key_id);
-    if (credential != NULL) {
-        *out = (struct tg_sigv4_credential){
-            .access_key_id = credential->access_key_id,
-            .secret_access_key = credential->secret_access_key,
-            .session_token = credential->session_token,
-            .identity = credential,
-        };
-    }
-    return credential != NULL;
-}
-
 static enum tg_err verify(struct management_call *call, struct tg_sigv4_result *out)
 {
     const struct tg_exchange *exchange = call->exchange;
@@ -198,8 +184,8 @@ static enum tg_err verify(struct management_call *call, struct tg_sigv4_result *
     if (call->model->management.auth == TG_MANAGEMENT_NONE) {
         return TG_OK;
     }
-    return tg_sigv4_verify(&request, look_up_credential, call, &call->engine->signing_keys, exchange->arena,
-                           out);
+    return tg_sigv4_verify(&request, tg_credential_lookup, call->model, &call->engine->signing_keys,
+                           exchange->arena, out);
 }
 
 /* MANAGEMENT_OK, or why not; anything but TG_OK is a fault of the gateway. */

@@ -113,7 +113,7 @@ static enum tg_err throttle_route(struct tg_request *request)
 
 static enum tg_err authorize(struct tg_request *request)
 {
-    return request->route != NULL ? tg_authorize(request, request->handshake_info) : TG_OK;
+    return request->route != NULL ? tg_authorize(request) : TG_OK;
 }
 
 /* Route.requestParameters with required: true (spec 1.14). */

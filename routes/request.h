@@ -55,6 +55,7 @@ struct tg_request {
     struct tg_headers headers; /* CONNECT: the client's, as on the wire, all of them */
     struct tg_headers query;   /* CONNECT: decoded names and values in order */
     bool has_query;
+    struct tg_slice path, query_text; /* CONNECT: as on the wire, until the first phase is pending */
     uint16_t port;
     bool secure;
     struct tg_slice body; /* MESSAGE: as received */
@@ -74,6 +75,7 @@ struct tg_request {
     struct tg_slice fault_detail; /* for the log */
     struct tg_answer answer;
     bool authorizer_called;
+    uint64_t authorizer_start_ns;
     int64_t authorizer_latency_ms; /* -1: none */
     int authorizer_status;
     bool integration_called;
