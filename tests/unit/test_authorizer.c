@@ -5,7 +5,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "request_world.h"
+#include "tests/unit/request_world.h"
 #include "routes/authorizer.h"
 #include "routes/context.h"
 #include "routes/event.h"
