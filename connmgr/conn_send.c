@@ -164,13 +164,6 @@ static size_t gather(struct tg_conn *conn, struct tg_slice *bytes)
     return count;
 }
 
-static void move_into_socket(struct tg_conn *conn, struct tg_send *send)
-{
-    tg_list_remove(&send->node);
-    drop_frame(send);
-    tg_list_append(&conn->in_socket, &send->node);
-}
-
 void tg_conn_flush(struct tg_conn *conn)
 {
     while (!conn->blocked && !tg_list_empty(&conn->queue)) {
@@ -183,10 +176,11 @@ void tg_conn_flush(struct tg_conn *conn)
             return;
         }
         conn->blocked = err == TG_EAGAIN;
-        for (; count > 0; count--) {
-            struct tg_send *send = send_of(conn->queue.next);
+        while (count-- > 0) {
+            struct tg_send *send = send_of(tg_list_pop(&conn->queue));
             if (conn->blocked) {
-                move_into_socket(conn, send);
+                drop_frame(send);
+                tg_list_append(&conn->in_socket, &send->node);
             } else {
                 settle(send, TG_OK);
             }
@@ -194,22 +188,26 @@ void tg_conn_flush(struct tg_conn *conn)
     }
 }
 
+static void settle_all(struct tg_list *sends, enum tg_err outcome)
+{
+    struct tg_list *node;
+    while ((node = tg_list_pop(sends)) != NULL) {
+        settle(send_of(node), outcome);
+    }
+}
+
 void tg_conn_drop_sends(struct tg_conn *conn, bool socket_too)
 {
-    while (socket_too && !tg_list_empty(&conn->in_socket)) {
-        settle(send_of(conn->in_socket.next), TG_ECLOSED);
+    if (socket_too) {
+        settle_all(&conn->in_socket, TG_ECLOSED);
     }
-    while (!tg_list_empty(&conn->queue)) {
-        settle(send_of(conn->queue.next), TG_ECLOSED);
-    }
+    settle_all(&conn->queue, TG_ECLOSED);
 }
 
 void tg_conn_socket_drained(struct tg_conn *conn)
 {
     conn->blocked = false;
-    while (!tg_list_empty(&conn->in_socket)) {
-        settle(send_of(conn->in_socket.next), TG_OK);
-    }
+    settle_all(&conn->in_socket, TG_OK);
     if (!tg_list_empty(&conn->queue)) {
         mark_dirty(conn);
     }

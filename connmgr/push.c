@@ -386,8 +386,9 @@ void tg_push_free(struct tg_push *push)
         return;
     }
     tg_bus_close(push->port);
-    while (!tg_list_empty(&push->serving)) { /* those of other workers: they learn it by their clocks */
-        struct tg_push_op *op = TG_CONTAINER(push->serving.next, struct tg_push_op, node);
+    struct tg_list *node;
+    while ((node = tg_list_pop(&push->serving)) != NULL) { /* other workers', who learn it by their clocks */
+        struct tg_push_op *op = TG_CONTAINER(node, struct tg_push_op, node);
         assert(op->done == NULL);
         tg_push_cancel(op);
     }
