@@ -36,7 +36,7 @@ void management_headers(struct management_call *call, struct tg_headers *out)
     const struct tg_header fields[] = {
         {TG_LIT("x-amzn-RequestId"), {call->request_id, TG_UUID_LEN}},
         {TG_LIT("x-amz-apigw-id"), {call->gateway_id, TG_REQUEST_ID_LEN}},
-        {TG_LIT("X-Amzn-Trace-Id"), tg_slice_cstr(call->trace_id)},
+        {TG_LIT("X-Amzn-Trace-Id"), tg_slice_make(call->trace_id, strlen(call->trace_id))},
         {TG_LIT("Content-Type"), TG_LIT("application/json")},
     };
     memcpy(call->header_items, fields, sizeof fields);

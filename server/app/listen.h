@@ -15,7 +15,7 @@ struct tg_listen_options {
 /* Port 0 is replaced in *address by the one that the system chose. TG_EEXIST: the address is in use;
  * TG_EDENIED; TG_EIO; *reason is the system's text. A unix socket's file is replaced when nobody answers on
  * it. */
-enum tg_err tg_listen(struct tg_address *address, const struct tg_listen_options *options, int *fd,
+enum tg_err tg_listen(struct tg_address *address, const struct tg_listen_options *options, int *out,
                       const char **reason) TG_MUST_CHECK;
 /* Removes the file of a unix socket; nothing for other addresses. */
 void tg_listen_unlink(const struct tg_address *address);

@@ -28,41 +28,41 @@ static struct {
     char id[64], payload[64];
     size_t payload_len;
     struct tg_push_op op;
-} push;
+} fake;
 
-enum tg_err tg_push_check_id(const struct tg_push *unused, struct tg_slice connection_id)
+enum tg_err tg_push_check_id(const struct tg_push *push, struct tg_slice connection_id)
 {
-    (void)unused;
+    (void)push;
     return tg_slice_eq(connection_id, TG_LIT(ID)) ? TG_OK : TG_ESYNTAX;
 }
 
-enum tg_err tg_push_start(struct tg_push *unused, const struct tg_push_request *request, tg_pushed_fn *done,
+enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
                           void *arg, struct tg_push_op **out)
 {
-    (void)unused;
-    if (push.start_result != TG_OK) {
-        return push.start_result;
+    (void)push;
+    if (fake.start_result != TG_OK) {
+        return fake.start_result;
     }
-    push.started++;
-    push.request = *request;
-    (void)snprintf(push.id, sizeof push.id, "%.*s", TG_FMT(request->connection_id));
-    assert_true(request->payload.len < sizeof push.payload || request->payload.len > 1000);
-    push.payload_len = request->payload.len;
-    (void)snprintf(push.payload, sizeof push.payload, "%.*s", TG_FMT(request->payload));
-    push.op = (struct tg_push_op){done, arg};
-    *out = &push.op;
+    fake.started++;
+    fake.request = *request;
+    (void)snprintf(fake.id, sizeof fake.id, "%.*s", TG_FMT(request->connection_id));
+    assert_true(request->payload.len < sizeof fake.payload || request->payload.len > 1000);
+    fake.payload_len = request->payload.len;
+    (void)snprintf(fake.payload, sizeof fake.payload, "%.*s", TG_FMT(request->payload));
+    fake.op = (struct tg_push_op){done, arg};
+    *out = &fake.op;
     return TG_OK;
 }
 
 void tg_push_cancel(struct tg_push_op *op)
 {
-    assert_ptr_equal(op, &push.op);
-    push.cancelled++;
+    assert_ptr_equal(op, &fake.op);
+    fake.cancelled++;
 }
 
 static void push_ends(enum tg_push_outcome outcome, const struct tg_push_info *info)
 {
-    push.op.done(push.op.arg, outcome, info);
+    fake.op.done(fake.op.arg, outcome, info);
 }
 
 /* ---- a gateway of one API ---- */
@@ -143,7 +143,7 @@ static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof *world);
     assert_non_null(world);
-    memset(&push, 0, sizeof push);
+    memset(&fake, 0, sizeof fake);
     tg_arena_init(&world->arena, NULL);
     tg_engine_init(&world->engine);
     assert_int_equal(tg_loop_new(&world->engine.loop), TG_OK);
@@ -330,7 +330,7 @@ static void wrong_shapes_are_not_found(void **state)
                        rows[i][0]);
         assert_error(world, 404, "NotFoundException", text);
     }
-    assert_int_equal(push.started, 0);
+    assert_int_equal(fake.started, 0);
 }
 
 /* ---- answers ---- */
@@ -341,12 +341,12 @@ static void post_delivers(void **state)
     call(world, "POST", PATH, "hello", &world->credential);
     assert_int_equal(world->replies, 0);
     assert_int_equal(world->body_limit, 131072);
-    assert_int_equal(push.started, 1);
-    assert_int_equal(push.request.verb, TG_PUSH_POST);
-    assert_string_equal(push.id, ID);
-    assert_string_equal(push.payload, "hello");
-    assert_false(push.request.binary);
-    assert_int_equal(push.request.timeout_ms, 3000);
+    assert_int_equal(fake.started, 1);
+    assert_int_equal(fake.request.verb, TG_PUSH_POST);
+    assert_string_equal(fake.id, ID);
+    assert_string_equal(fake.payload, "hello");
+    assert_false(fake.request.binary);
+    assert_int_equal(fake.request.timeout_ms, 3000);
     assert_int_equal(atomic_load(&world->model.refs), 2);
     push_ends(TG_PUSH_DONE, NULL);
     assert_int_equal(world->status, 200);
@@ -386,7 +386,7 @@ static void get_prints_as_recorded(void **state)
         .last_active_ms = 1767323049456,
     };
     call(world, "GET", PATH, "", &world->credential);
-    assert_int_equal(push.request.verb, TG_PUSH_GET);
+    assert_int_equal(fake.request.verb, TG_PUSH_GET);
     push_ends(TG_PUSH_DONE, &info);
     assert_int_equal(world->status, 200);
     assert_string_equal(world->text, "{\n"
@@ -412,9 +412,9 @@ static void delete_closes_normally(void **state)
 {
     struct world *world = *state;
     call(world, "DELETE", PATH, "", &world->credential);
-    assert_int_equal(push.request.verb, TG_PUSH_DELETE);
-    assert_int_equal(push.request.close_code, 1000);
-    assert_true(tg_slice_eq(push.request.close_reason, TG_LIT("Connection Closed Normally")));
+    assert_int_equal(fake.request.verb, TG_PUSH_DELETE);
+    assert_int_equal(fake.request.close_code, 1000);
+    assert_true(tg_slice_eq(fake.request.close_reason, TG_LIT("Connection Closed Normally")));
     push_ends(TG_PUSH_DONE, NULL);
     assert_int_equal(world->status, 204);
     assert_string_equal(world->text, "");
@@ -447,18 +447,18 @@ static void bodies_become_text_or_binary(void **state)
          "a\xFF"
          "b",
          &world->credential);
-    assert_string_equal(push.payload, "a\xEF\xBF\xBD"
+    assert_string_equal(fake.payload, "a\xEF\xBF\xBD"
                                       "b");
     push_ends(TG_PUSH_DONE, NULL);
     call(world, "POST", PATH, "", &world->credential);
-    assert_int_equal(push.payload_len, 0);
+    assert_int_equal(fake.payload_len, 0);
     push_ends(TG_PUSH_DONE, NULL);
     for (int binary_frames = 0; binary_frames < 2; binary_frames++) {
         world->api.settings.binary_frames = binary_frames;
         world->model.management.auth = TG_MANAGEMENT_NONE;
         begin(world, "POST", PATH, "\xFF", NULL);
         finish_body(world, TG_OK);
-        assert_false(push.request.binary); /* without that Content-Type */
+        assert_false(fake.request.binary); /* without that Content-Type */
         push_ends(TG_PUSH_DONE, NULL);
     }
 }
@@ -485,15 +485,15 @@ static void octets_are_binary_where_allowed(void **state)
     struct world *world = *state;
     world->model.management.auth = TG_MANAGEMENT_NONE;
     typed(world, "application/octet-stream");
-    assert_false(push.request.binary);
+    assert_false(fake.request.binary);
     push_ends(TG_PUSH_DONE, NULL);
     world->api.settings.binary_frames = true;
     typed(world, "Application/Octet-Stream; x=y");
-    assert_true(push.request.binary);
-    assert_string_equal(push.payload, "\xFF");
+    assert_true(fake.request.binary);
+    assert_string_equal(fake.payload, "\xFF");
     push_ends(TG_PUSH_DONE, NULL);
     typed(world, "text/plain");
-    assert_false(push.request.binary);
+    assert_false(fake.request.binary);
     push_ends(TG_PUSH_DONE, NULL);
 }
 
@@ -513,7 +513,7 @@ static void the_size_comes_first(void **state)
     assert_int_equal(world->status, 413);
     assert_string_equal(world->text, "");
     assert_string_equal(world->headers, "x-amzn-ErrorType: PayloadTooLargeException\n");
-    assert_int_equal(push.started, 0);
+    assert_int_equal(fake.started, 0);
 }
 
 static void unsigned_callers_learn_nothing(void **state)
@@ -525,7 +525,7 @@ static void unsigned_callers_learn_nothing(void **state)
         assert_error(world, 403, "MissingAuthenticationTokenException",
                      "{\"message\":\"Missing Authentication Token\"}");
     }
-    assert_int_equal(push.started, 0);
+    assert_int_equal(fake.started, 0);
 }
 
 static void malformed_ids_come_before_permission(void **state)
@@ -552,14 +552,14 @@ static void stages_come_before_signatures(void **state)
     call(world, "POST", PATH, "x", &other);
     assert_int_equal(world->status, 403);
     assert_header(world, "x-amzn-ErrorType: UnrecognizedClientException\n");
-    assert_int_equal(push.started, 0);
+    assert_int_equal(fake.started, 0);
 }
 
 static void any_stage_of_the_api_serves(void **state)
 {
     struct world *world = *state;
     call(world, "POST", "/dev/@connections/" ID, "x", &world->credential);
-    assert_int_equal(push.started, 1);
+    assert_int_equal(fake.started, 1);
     push_ends(TG_PUSH_DONE, NULL);
     assert_int_equal(world->status, 200);
 }
@@ -617,7 +617,7 @@ static void refusals_by_policy_say_why(void **state)
     call(world, "POST", PATH, "x", &world->credential);
     assert_error(world, 403, "AccessDeniedException", REFUSED "with an explicit deny in a session policy\"}");
 #undef REFUSED
-    assert_int_equal(push.started, 0);
+    assert_int_equal(fake.started, 0);
 }
 
 static void the_account_limit_refuses(void **state)
@@ -663,7 +663,7 @@ static void a_client_that_leaves_cancels(void **state)
     struct world *world = *state;
     call(world, "POST", PATH, "x", &world->credential);
     world->exchange.on_abort(world->exchange.abort_arg);
-    assert_int_equal(push.cancelled, 1);
+    assert_int_equal(fake.cancelled, 1);
     assert_int_equal(world->replies, 0);
     tg_loop_run_once(world->engine.loop);
     assert_int_equal(world->replies, 1);
@@ -675,7 +675,7 @@ static void a_client_that_leaves_early_starts_nothing(void **state)
     begin(world, "POST", PATH, "x", &world->credential);
     world->exchange.on_abort(world->exchange.abort_arg);
     finish_body(world, TG_OK);
-    assert_int_equal(push.started, 0);
+    assert_int_equal(fake.started, 0);
     assert_int_equal(world->replies, 1);
     begin(world, "POST", PATH, "x", &world->credential);
     finish_body(world, TG_ECLOSED);
@@ -687,7 +687,7 @@ static void an_abort_answers_what_is_pending(void **state)
     struct world *world = *state;
     call(world, "POST", PATH, "x", &world->credential);
     tg_management_abort(&world->engine);
-    assert_int_equal(push.cancelled, 1);
+    assert_int_equal(fake.cancelled, 1);
     assert_int_equal(world->status, 503);
 }
 

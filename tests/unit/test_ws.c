@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-#include "ws_world.h"
+#include "tests/unit/ws_world.h"
 
 /* ---- adoption ---- */
 

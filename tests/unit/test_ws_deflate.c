@@ -7,7 +7,7 @@
 
 #include <zlib.h>
 
-#include "ws_world.h"
+#include "tests/unit/ws_world.h"
 
 /* ---- permessage-deflate ---- */
 
