@@ -14,8 +14,8 @@ enum tg_err tg_authorize(struct tg_request *request) TG_MUST_CHECK;
 
 /* What an authoriser said (7.3). */
 struct tg_authorizer_result {
-    const struct tg_policy *policy; /* NULL: its list of statements was empty, nothing is allowed */
-    struct tg_string_map context;   /* the members of its context in order, then principalId; stringified */
+    const struct tg_policy *policy;
+    struct tg_string_map context; /* the members of its context in order, then principalId; stringified */
 };
 
 /* Everything lives in the arena. TG_ESYNTAX: malformed, TG_ELIMIT: longer than TG_AUTHORIZER_RESULT_MAX, both

@@ -89,12 +89,7 @@ enum tg_err tg_authorizer_read_result(struct tg_arena *arena, struct tg_slice pa
         *detail = TG_LIT("the authoriser's result has no policyDocument");
         return TG_ESYNTAX;
     }
-    const struct tg_json *statement = tg_json_get(policy, TG_LIT("Statement"));
-    if (tg_json_type(statement) == TG_JSON_ARRAY && tg_json_count(statement) == 0) {
-        result.policy = NULL; /* no IAM policy, but what authorisers say when they allow nothing */
-    } else {
-        err = tg_policy_compile(arena, policy, &result.policy, &why);
-    }
+    err = tg_policy_compile(arena, policy, &result.policy, &why);
     if (err != TG_OK) {
         *detail = tg_slice_cstr(why);
         return err;

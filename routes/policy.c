@@ -185,11 +185,11 @@ enum tg_err tg_policy_compile(struct tg_arena *arena, const struct tg_json *docu
     const struct tg_json *value = tg_json_get(document, TG_LIT("Statement"));
     bool list = tg_json_type(value) == TG_JSON_ARRAY;
     size_t count = list ? tg_json_count(value) : 1;
-    if (value == NULL || count == 0) {
+    if (value == NULL) {
         return fail(why, "a policy must have a statement");
     }
     struct tg_policy *policy = tg_arena_alloc(arena, sizeof *policy);
-    struct statement *statements = tg_arena_alloc(arena, count * sizeof *statements);
+    struct statement *statements = tg_arena_alloc(arena, (count + 1) * sizeof *statements);
     if (policy == NULL || statements == NULL) {
         return TG_ENOMEM;
     }

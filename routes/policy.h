@@ -21,7 +21,8 @@ enum tg_policy_decision {
 typedef bool tg_policy_key_fn(void *arg, struct tg_slice key, size_t index, struct tg_slice *out);
 
 /* TG_ESYNTAX: not a policy, *why says why (static text); TG_ENOMEM. The strings of the document are borrowed:
- * it must live as long as the policy, which lives in the arena. */
+ * it must live as long as the policy, which lives in the arena. An empty list of statements is a policy that
+ * allows nothing. */
 enum tg_err tg_policy_compile(struct tg_arena *arena, const struct tg_json *document,
                               const struct tg_policy **out, const char **why) TG_MUST_CHECK;
 

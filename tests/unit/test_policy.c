@@ -148,6 +148,7 @@ static void deny_wins(void **state)
                      TG_POLICY_ALLOW);
     assert_int_equal(decide(POLICY("{\"Effect\":\"Deny\",\"Action\":\"s3:*\",\"Resource\":\"*\"}")),
                      TG_POLICY_DENY);
+    assert_int_equal(decide(POLICY("[]")), TG_POLICY_DENY);
     assert_int_equal(tg_policy_evaluate(NULL, TG_LIT(MANAGE), post_candidates, 2, NULL, NULL),
                      TG_POLICY_DENY);
 }
@@ -456,7 +457,6 @@ static void malformed_documents_are_refused(void **state)
         "null",
         "{}",
         "{\"Version\":\"2012-10-17\"}",
-        "{\"Version\":\"2012-10-17\",\"Statement\":[]}",
         "{\"Version\":\"2012-10-17\",\"Statement\":[[]]}",
         "{\"Version\":\"2012-10-17\",\"Statement\":\"Allow\"}",
         "{\"Version\":\"2013-10-17\",\"Statement\":{\"Effect\":\"Allow\"," ANY "}",
