@@ -166,8 +166,9 @@ enum tg_err tg_admin_new(struct tg_app *app, struct tg_admin **out)
 void tg_admin_free(struct tg_admin *admin)
 {
     if (admin != NULL) {
-        while (!tg_list_empty(&admin->questions)) {
-            answer_metrics(TG_CONTAINER(admin->questions.next, struct question, node));
+        struct tg_list *node;
+        while ((node = tg_list_pop(&admin->questions)) != NULL) {
+            answer_metrics(TG_CONTAINER(node, struct question, node));
         }
         tg_httpd_free(admin->httpd);
         free(admin);

@@ -41,8 +41,6 @@ static struct addrinfo *fake_info(const char *ip, struct addrinfo *next)
     return info;
 }
 
-/* The library's own parameters have reserved names. */
-/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int getaddrinfo(const char *restrict name, const char *restrict service,
                 const struct addrinfo *restrict hints, struct addrinfo **restrict out)
 {
@@ -72,7 +70,6 @@ int getaddrinfo(const char *restrict name, const char *restrict service,
     return 0;
 }
 
-/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 void freeaddrinfo(struct addrinfo *info)
 {
     while (info != NULL) {
