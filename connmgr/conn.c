@@ -219,6 +219,18 @@ void *tg_conn_user(const struct tg_conn *conn)
     return conn->user;
 }
 
+void tg_connmgr_cut(struct tg_connmgr *mgr)
+{
+    for (size_t i = 0; i < mgr->slot_count; i++) {
+        struct tg_conn *conn = slot_at(mgr, i)->conn;
+        if (conn != NULL && conn->state == TG_CONN_OPEN) {
+            tg_conn_close(conn, 0, TG_EMPTY);
+        } else if (conn != NULL && conn->state == TG_CONN_CLOSING && conn->socket != NULL) {
+            conn->ops->close(conn->socket, 0, TG_EMPTY);
+        }
+    }
+}
+
 void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
 {
     for (size_t i = 0; i < mgr->slot_count; i++) {

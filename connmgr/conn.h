@@ -138,6 +138,9 @@ void tg_conn_pause(struct tg_conn *conn, bool paused);
  * reported as 1006. Idempotent: the first call counts. */
 void tg_conn_close(struct tg_conn *conn, int code, struct tg_slice reason);
 
+/* Cuts every connection at once, without a close frame, also those whose close is under way: the shutdown's
+ * deadline has passed. */
+void tg_connmgr_cut(struct tg_connmgr *mgr);
 /* Visits every open connection until visit returns false; visit may close the one it is given. */
 void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg);
 

@@ -11,8 +11,8 @@ enum { TEXT_SOURCE_IP, TEXT_USER_AGENT };
 
 enum {
     BUCKETS = 1024,
-    GRACE_MS = 1000,     /* for a frame that can no longer be withdrawn when its time is over */
-    MARGIN_MAX_MS = 250, /* of the time-out, kept for the way back */
+    GRACE_MS = 1000,  /* for a frame that can no longer be withdrawn when its time is over */
+    ANSWER_MS = 2000, /* longer than the owner may take: so long is its answer waited for */
     CLOSE_CODE = 1000,
 };
 
@@ -275,7 +275,6 @@ static void ask(struct tg_push_op *op, const struct tg_push_request *request, co
 {
     struct tg_push *push = op->push;
     struct tg_envelope *envelope;
-    uint64_t margin = request->timeout_ms / 4 < MARGIN_MAX_MS ? request->timeout_ms / 4 : MARGIN_MAX_MS;
     const struct tg_envelope model = {
         .kind = TG_ENVELOPE_PUSH,
         .from = push->self,
@@ -284,7 +283,7 @@ static void ask(struct tg_push_op *op, const struct tg_push_request *request, co
         .verb = (int)request->verb,
         .target = *id,
         .binary = request->binary,
-        .timeout_ms = request->timeout_ms - margin,
+        .timeout_ms = request->timeout_ms,
         .close_code = request->close_code,
         .text = {[TEXT_API] = request->api_id,
                  [TEXT_PAYLOAD] = request->payload,
@@ -307,7 +306,7 @@ static void ask(struct tg_push_op *op, const struct tg_push_request *request, co
     }
     op->correlation = model.correlation;
     tg_list_append(bucket_of(push, op->correlation), &op->node);
-    tg_timer_start(push->loop, &op->timer, request->timeout_ms);
+    tg_timer_start(push->loop, &op->timer, request->timeout_ms + ANSWER_MS);
 }
 
 static struct tg_push_op *find_asked(struct tg_push *push, uint64_t correlation)

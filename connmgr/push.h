@@ -22,7 +22,8 @@ struct tg_push_request {
     struct tg_slice api_id;        /* another API's connection is gone for this one */
     struct tg_slice payload;       /* POST; valid UTF-8 unless binary */
     bool binary;
-    uint64_t timeout_ms; /* the whole operation */
+    uint64_t timeout_ms; /* how long the owner may try; one of another worker that is silent is given up 2 s
+                            later */
     int close_code;      /* DELETE */
     struct tg_slice close_reason;
 };

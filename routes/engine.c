@@ -20,22 +20,11 @@ void tg_engine_free(struct tg_engine *engine)
     }
 }
 
-static bool configure(void *arg, struct tg_conn *conn)
-{
-    struct tg_engine *engine = arg;
-    const struct tg_api *api = tg_model_api_by_id(engine->model, tg_conn_info(conn)->api_id);
-    if (api != NULL) {
-        struct tg_conn_settings settings = tg_session_settings(api);
-        tg_conn_configure(conn, &settings);
-    }
-    return true;
-}
-
 void tg_engine_reload(struct tg_engine *engine, struct tg_model *model)
 {
     struct tg_model *old = engine->model;
     engine->model = tg_model_ref(model);
-    tg_connmgr_each(engine->connmgr, configure, engine);
+    tg_session_reload(engine);
     if (old != NULL) {
         tg_model_unref(old);
     }

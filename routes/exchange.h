@@ -48,6 +48,7 @@ struct tg_exchange {
     struct tg_slice source_ip;
     uint16_t port;       /* of the listener, 0 for a unix socket */
     bool secure;         /* came over TLS */
+    bool can_upgrade;    /* the wire version knows upgrades: HTTP/1.1 */
     int64_t received_ms; /* wall clock */
     /* The handler's: told once when the client goes away before the end; reply is still due. May be NULL. */
     void (*on_abort)(void *arg);

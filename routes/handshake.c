@@ -42,6 +42,8 @@ int tg_handshake_check(const struct tg_exchange *exchange, struct tg_slice *mess
         *message = TG_LIT("A WebSocket handshake must be a GET request");
     } else if (!tg_headers_has_token(&exchange->headers, TG_LIT("Connection"), TG_LIT("Upgrade"))) {
         *message = TG_LIT("A WebSocket handshake needs the header Connection: Upgrade");
+    } else if (!exchange->can_upgrade) {
+        *message = TG_LIT("A WebSocket handshake needs HTTP/1.1");
     } else if (exchange->host.len == 0) {
         *message = TG_LIT("A WebSocket handshake needs a Host header");
     } else if ((length != NULL && !tg_slice_eq(length->value, TG_LIT("0"))) ||
@@ -226,7 +228,7 @@ static void accept_client(struct handshake *handshake, struct tg_request *reques
         return;
     }
     engine->registry->ops->put(engine->registry, request->connection_id, tg_conn_info(conn));
-    err = tg_session_new(engine, conn, api);
+    err = tg_session_new(engine, conn);
     if (err != TG_OK) {
         tg_log(engine->log, TG_LOG_ERROR, "connection closed at once", TG_KV_ERR(err));
         tg_conn_close(conn, 1011, TG_LIT("Internal error"));

@@ -254,7 +254,9 @@ static void body_read(void *arg, enum tg_err err, struct tg_slice body)
     } else if (err == TG_ENOMEM) {
         fail_for(call, err);
     } else {
-        reply(call, 400, &(struct tg_headers){0}, TG_EMPTY); /* nobody hears it */
+        /* After a time-out and after chunking that cannot be read; when the client has gone nobody hears it.
+         */
+        reply(call, err == TG_ETIMEOUT ? 408 : 400, &(struct tg_headers){0}, TG_EMPTY);
     }
 }
 

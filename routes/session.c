@@ -23,8 +23,7 @@ struct tg_session {
     size_t waiting_count;
     struct tg_list waiting;
     bool paused;
-    /* The API and stage of the current model, looked up once a model. */
-    uint64_t generation;
+    /* Of the engine's model; NULL: no longer configured. */
     const struct tg_api *api;
     const struct tg_stage *stage;
 };
@@ -46,7 +45,15 @@ struct tg_conn_settings tg_session_settings(const struct tg_api *api)
     };
 }
 
-enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn, const struct tg_api *api)
+/* Of the current model (spec 1.12: those that the stage points at now). A handshake may have run on an older
+ * one. */
+static void locate(struct tg_session *session, const struct tg_conn_info *info)
+{
+    session->api = tg_model_api_by_id(session->engine->model, info->api_id);
+    session->stage = session->api != NULL ? tg_api_stage(session->api, info->stage) : NULL;
+}
+
+enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn)
 {
     struct tg_session *session = calloc(1, sizeof *session);
     if (session == NULL) {
@@ -54,9 +61,7 @@ enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn, const
     }
     session->engine = engine;
     session->conn = tg_conn_handle(conn);
-    session->generation = engine->model->generation;
-    session->api = api;
-    session->stage = tg_api_stage(api, tg_conn_info(conn)->stage);
+    locate(session, tg_conn_info(conn));
     tg_list_init(&session->waiting);
     tg_list_append(&engine->sessions, &session->node);
     tg_conn_set_user(conn, session);
@@ -73,14 +78,20 @@ static void session_free(struct tg_session *session)
     free(session);
 }
 
-/* The API and stage as configured now (spec 1.12: those that the stage points at now). */
-static void session_locate(struct tg_session *session, const struct tg_conn_info *info)
+void tg_session_reload(struct tg_engine *engine)
 {
-    const struct tg_model *model = session->engine->model;
-    if (session->generation != model->generation) {
-        session->generation = model->generation;
-        session->api = tg_model_api_by_id(model, info->api_id);
-        session->stage = session->api != NULL ? tg_api_stage(session->api, info->stage) : NULL;
+    for (struct tg_list *node = engine->sessions.next; node != &engine->sessions; node = node->next) {
+        struct tg_session *session = TG_CONTAINER(node, struct tg_session, node);
+        struct tg_conn *conn = tg_conn_get(engine->connmgr, session->conn);
+        session->api = NULL;
+        session->stage = NULL;
+        if (conn != NULL) {
+            locate(session, tg_conn_info(conn));
+        }
+        if (session->api != NULL) {
+            const struct tg_conn_settings settings = tg_session_settings(session->api);
+            tg_conn_configure(conn, &settings);
+        }
     }
 }
 
@@ -164,7 +175,6 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
 {
     struct tg_request *request;
     const struct tg_conn_info *info = tg_conn_info(conn);
-    session_locate(session, info);
     if (session->stage == NULL) {
         return TG_ENOTFOUND;
     }
@@ -270,7 +280,6 @@ static void on_message(void *arg, struct tg_conn *conn, struct tg_slice payload,
     if (session == NULL) {
         return;
     }
-    session_locate(session, tg_conn_info(conn));
     enum tg_err err = tg_list_empty(&session->waiting) && may_start(session)
                           ? start_message(session, conn, payload, binary)
                           : wait_for_turn(session, payload, binary);

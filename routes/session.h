@@ -9,10 +9,11 @@
 struct tg_session;
 
 /* For a connection just opened. */
-enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn,
-                           const struct tg_api *api) TG_MUST_CHECK;
+enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn) TG_MUST_CHECK;
 /* Connection settings out of the API's. */
 struct tg_conn_settings tg_session_settings(const struct tg_api *api);
+/* The engine has another model: open connections take its settings, and their next messages its routes. */
+void tg_session_reload(struct tg_engine *engine);
 /* Issues the $disconnect event of a connection; info is copied unless it is a connection's (counted). Retries
  * once where the back end could not be reached (spec 1.9). */
 void tg_session_disconnect(struct tg_engine *engine, const char *connection_id,

@@ -106,9 +106,15 @@ static int check(const struct tg_config_source *source)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
-    const char *command = argc > 1 ? argv[1] : "--help";
-    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 || strcmp(command, "help") == 0) {
-        return print_help();
+    if (argc < 2) {
+        return usage_error("no command given", NULL);
+    }
+    const char *command = argv[1];
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 ||
+            (i == 1 && strcmp(argv[i], "help") == 0)) {
+            return print_help();
+        }
     }
     if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
         (void)printf("tidegate %s\n", TG_VERSION);

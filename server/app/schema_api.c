@@ -320,6 +320,6 @@ static const struct tg_option api_rows[] = {
     {"warnings", TG_OPTION_STRINGS, READ_ONLY, .help = "Of an import."},
 };
 const struct tg_schema tg_schema_api = {
-    .name = "apis", SCHEMA(tg_api, api_rows), .scope_key = "protocolType", .check = tg_check_api,
+    .name = "apis", SCHEMA(tg_api, api_rows), .scope_key = "protocolType", .scope_noun = "protocol Apis", .check = tg_check_api,
     .help = "An API and what belongs to it, in the names of the apigatewayv2 resource model. Fields of `HTTP` APIs are refused "
             "on a `WEBSOCKET` API."};

@@ -151,8 +151,7 @@ void tg_check_integration(struct tg_options_report *report, const struct tg_doc_
     if (!is_word(integration->integration_method, "!#$%&'*+-.^_`|~")) {
         tg_options_error(report, node, "integrationMethod", "is no HTTP method");
     } else if (is_websocket(scope) && tg_slice_eq(integration->integration_method, TG_LIT("ANY"))) {
-        tg_options_error(report, node, "integrationMethod",
-                         "ANY cannot be set where protocolType is WEBSOCKET");
+        tg_options_error(report, node, "integrationMethod", "ANY cannot be set for WEBSOCKET protocol Apis");
     }
     if (!is_word(integration->integration_id, "-_")) {
         tg_options_error(report, node, "integrationId", "expected letters, digits, - and _");
@@ -213,7 +212,8 @@ void tg_check_route(struct tg_options_report *report, const struct tg_doc_node *
     bool is_known =
         tg_slice_eq(key, TG_LIT("$connect")) || tg_slice_eq(key, TG_LIT("$disconnect")) || is_default(key);
     if (!is_known && tg_slice_starts(key, TG_LIT("$"))) {
-        tg_options_error(report, node, "routeKey", "only $connect, $disconnect and $default begin with $");
+        tg_options_error(report, node, "routeKey",
+                         "\"%.*s\": only $connect, $disconnect and $default begin with $", TG_FMT(key));
     }
     check_authorization(report, node, route);
     if (expression.len > 0 && !is_default(expression)) {

@@ -77,13 +77,6 @@ static struct tg_upstream_options upstream_options(const struct tg_config *confi
 
 /* ---- draining ---- */
 
-static bool cut_one(void *arg, struct tg_conn *conn)
-{
-    (void)arg;
-    tg_conn_close(conn, 0, TG_EMPTY);
-    return true;
-}
-
 static bool is_empty(const struct tg_worker *worker)
 {
     return tg_connmgr_count(worker->engine.connmgr) == 0 && worker->engine.request_count == 0 &&
@@ -118,7 +111,7 @@ static void on_drain_tick(struct tg_timer *timer)
                    TG_KV_INT("connections", tg_connmgr_count(worker->engine.connmgr)),
                    TG_KV_INT("requests", worker->engine.request_count));
         }
-        tg_connmgr_each(worker->engine.connmgr, cut_one, NULL);
+        tg_connmgr_cut(worker->engine.connmgr);
         tg_engine_abort(&worker->engine);
     } else {
         close_share(worker, now);

@@ -94,8 +94,8 @@ static void check_keys(struct tg_binder *binder, const struct tg_schema *schema,
             report_unknown(binder, schema, node, key);
         } else if (row != NULL && node->members[i].value->type != TG_DOC_NULL &&
                    !tg_options_in_scope(binder, row->scope)) {
-            tg_options_error(binder->report, node, row->key, "cannot be set where %s is %.*s; it is for %s",
-                             binder->scope_key, TG_FMT(binder->scope), row->scope);
+            tg_options_error(binder->report, node, row->key, "cannot be set for %.*s %s; it is for %s",
+                             TG_FMT(binder->scope), binder->scope_noun, row->scope);
         }
     }
 }
@@ -219,6 +219,7 @@ static void enter_scope(struct tg_binder *binder, const struct tg_schema *schema
     const struct tg_doc_node *value = tg_doc_get(node, tg_slice_cstr(schema->scope_key));
     const struct tg_option *row = find_row(schema, tg_slice_cstr(schema->scope_key));
     binder->scope_key = schema->scope_key;
+    binder->scope_noun = schema->scope_noun;
     binder->scope = TG_EMPTY;
     for (const struct tg_option_name *at = row != NULL ? row->names : NULL;
          value != NULL && at != NULL && at->name != NULL; at++) {

@@ -71,7 +71,8 @@ struct tg_schema {
     size_t size;      /* of the struct */
     const struct tg_option *rows;
     size_t row_count;
-    const char *scope_key; /* key of this struct whose value is the scope of all beneath, or NULL */
+    const char *scope_key;  /* key of this struct whose value is the scope of all beneath, or NULL */
+    const char *scope_noun; /* with it: what messages call things of one scope: "WEBSOCKET protocol Apis" */
     /* Runs after the rows, unless one had an error or the struct is absent; `scope` is the scope in force,
      * empty when none is; may be NULL. */
     void (*check)(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,

@@ -8,6 +8,7 @@ struct tg_binder {
     struct tg_arena *arena;
     struct tg_options_report *report;
     const char *scope_key; /* in force, or NULL */
+    const char *scope_noun;
     struct tg_slice scope; /* its value; empty: not known */
 };
 

@@ -80,7 +80,8 @@ struct tg_http1_body {
     uint64_t remaining; /* of the body or of the current chunk */
     unsigned char state;
     unsigned digits;
-    size_t line; /* bytes of the current chunk line or of the trailer section */
+    size_t line;       /* bytes of the current chunk line or of the trailer section */
+    size_t extensions; /* bytes of chunk extensions so far */
     bool done;
 };
 void tg_http1_body_init(struct tg_http1_body *body, enum tg_http1_framing framing, uint64_t content_length);

@@ -1,7 +1,8 @@
 /* Decoding of message bodies, any cut of the bytes into calls giving the same content. */
 #include "server/io/http1_private.h"
 
-enum { EXTENSION_MAX = 256, TRAILER_MAX = 8192, SIZE_DIGITS_MAX = 16 };
+/* EXTENSIONS_MAX: of a whole body, which nobody reads: more is abuse. */
+enum { EXTENSION_MAX = 256, EXTENSIONS_MAX = 16384, TRAILER_MAX = 8192, SIZE_DIGITS_MAX = 16 };
 
 enum state {
     CHUNK_SIZE,
@@ -48,7 +49,8 @@ static bool size_byte(struct tg_http1_body *body, char c)
             body->state = CHUNK_SIZE_LF;
             return true;
         }
-        return tg_http1_is(c, TG_HTTP1_VALUE) && ++body->line <= EXTENSION_MAX;
+        return tg_http1_is(c, TG_HTTP1_VALUE) && ++body->line <= EXTENSION_MAX &&
+               ++body->extensions <= EXTENSIONS_MAX;
     default: /* CHUNK_SIZE_LF */
         body->state = body->remaining > 0 ? CHUNK_DATA : TRAILER_START;
         body->line = 0;

@@ -176,6 +176,20 @@ static enum tg_err note_length(struct tg_http1_fields *out, struct tg_slice valu
     return TG_OK;
 }
 
+/* Whether a list of codings says where the message ends: "chunked" last or nowhere (RFC 9112 section 6.1). */
+static bool chunked_is_last_alone(struct tg_slice value)
+{
+    bool seen = false;
+    while (value.len > 0) {
+        struct tg_slice coding = tg_slice_trim(tg_slice_cut(value, ',', &value));
+        if (seen) {
+            return false;
+        }
+        seen = tg_slice_eq_nocase(coding, TG_LIT("chunked"));
+    }
+    return true;
+}
+
 static enum tg_err note_coding(struct tg_http1_fields *out, struct tg_slice value, int minor,
                                struct tg_http1_fault *fault)
 {
@@ -186,7 +200,9 @@ static enum tg_err note_coding(struct tg_http1_fields *out, struct tg_slice valu
         return tg_http1_refuse(fault, 400, "repeated transfer coding");
     }
     if (!tg_slice_eq_nocase(value, TG_LIT("chunked"))) {
-        return tg_http1_refuse(fault, 501, "transfer coding not supported");
+        return chunked_is_last_alone(value)
+                   ? tg_http1_refuse(fault, 501, "transfer coding not supported")
+                   : tg_http1_refuse(fault, 400, "chunked must be the last transfer coding, and once");
     }
     out->has_coding = true;
     return TG_OK;

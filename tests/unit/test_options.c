@@ -113,7 +113,8 @@ static const struct tg_schema CAR = {.name = "Car",
                                      .size = sizeof(struct car),
                                      .rows = CAR_ROWS,
                                      .row_count = TG_OPTION_COUNT(CAR_ROWS),
-                                     .scope_key = "kind"};
+                                     .scope_key = "kind",
+                                     .scope_noun = "cars"};
 
 struct fixture {
     struct tg_arena arena;
@@ -249,7 +250,7 @@ static void test_all_errors_are_told_with_their_place(void **state)
                              "zzz: 1\n"),
                      TG_EINVAL);
     assert_messages(f, "car.yaml:3: seat: unknown key; did you mean seats?\n"
-                       "car.yaml:11: towBar: cannot be set where kind is CAR; it is for TRUCK\n"
+                       "car.yaml:11: towBar: cannot be set for CAR cars; it is for TRUCK\n"
                        "car.yaml:13: zzz: unknown key\n"
                        "car.yaml:12: title: must be 1 to 8 characters long\n"
                        "car.yaml:2: color: green is for kind TRUCK only, not for CAR\n"

@@ -299,7 +299,7 @@ static void assert_rows(struct fixture *f, const struct row *rows, size_t count)
     ", authorizers: [{authorizerId: z, name: z, authorizerType: REQUEST, identitySource: [], "               \
     "authorizerUri: u"
 #define HTTP_FIELD(path, key)                                                                                \
-    "t:3: apis[0]" path key ": cannot be set where protocolType is WEBSOCKET; it is for HTTP"
+    "t:3: apis[0]" path key ": cannot be set for WEBSOCKET protocol Apis; it is for HTTP"
 
 static void test_http_fields_are_refused(void **state)
 {
@@ -409,7 +409,7 @@ static void test_values_that_do_not_go(void **state)
          "t:3: apis[0].integrations[0].integrationResponses[0].integrationResponseKey: expected $default or "
          "/regex/"},
         {API(MOCK ", integrationMethod: ANY}]"),
-         "t:3: apis[0].integrations[0].integrationMethod: ANY cannot be set where protocolType is WEBSOCKET"},
+         "t:3: apis[0].integrations[0].integrationMethod: ANY cannot be set for WEBSOCKET protocol Apis"},
         {API(MOCK ", integrationMethod: 'GET X'}]"),
          "t:3: apis[0].integrations[0].integrationMethod: is no HTTP method"},
         {API(MOCK ", timeoutInMillis: 49}]"),
