@@ -109,6 +109,7 @@ describe('C40', () => {
     peer.write(frame({ payload: 'x'.repeat(32769) }));
     const got = await peer.frame();
     assert.deepEqual([got.code, got.reason], [1009, 'Message too big']);
+    peer.write(closeFrame(1009));
     await assertEnd(peer.id, 1009, 'Message too big');
   });
 

@@ -72,8 +72,6 @@ describe('front door: bad input', () => {
     'no version': `GET /prod\r\n${H}\r\n${MARKER}`,
     'a version of another protocol': `GET /prod HTTX/1.1\r\n${H}\r\n${MARKER}`,
     'garbage': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
-    'chunked not last': `${body}${H}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${MARKER}`,
-    'chunked twice': `${body}${H}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n${MARKER}`,
     'chunked with a vertical tab': `${body}${H}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n${MARKER}`,
     'two Transfer-Encodings': `${body}${H}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n${MARKER}`,
     'a chunk size that is no number': `${body}${H}Transfer-Encoding: chunked\r\n\r\nxyz\r\n0\r\n\r\n${MARKER}`,
@@ -93,7 +91,9 @@ describe('front door: bad input', () => {
     test(`front door: ${name}: 400 and close`, (t) => assertRefused(t, Buffer.from(bytes, 'latin1')));
   }
 
-  test('front door: an unknown transfer coding: 400 or 501 and close', (t) => assertRefused(t, `${body}${H}Transfer-Encoding: gzip\r\n\r\n${MARKER}`, { status: [400, 501] }));
+  for (const coding of ['gzip', 'chunked, identity', 'chunked, chunked', 'gzip, chunked']) {
+    test(`front door: transfer coding ${coding}: 400 or 501 and close`, (t) => assertRefused(t, `${body}${H}Transfer-Encoding: ${coding}\r\n\r\n0\r\n\r\n${MARKER}`, { status: [400, 501] }));
+  }
   test('front door: an unsupported version: 400 or 505 and close', (t) => assertRefused(t, `GET /prod HTTP/2.0\r\n${H}\r\n${MARKER}`, { status: [400, 505] }));
   test('front door: a request line that is too long: 414 and close', (t) => assertRefused(t, `GET /${'a'.repeat(9000)} HTTP/1.1\r\n${H}\r\n`, { status: [400, 414] }));
   test('front door: headers that are too long: 431 and close', (t) => assertRefused(t, `GET /prod HTTP/1.1\r\n${H}X-A: ${'a'.repeat(20000)}\r\n\r\n`, { status: [400, 431] }));

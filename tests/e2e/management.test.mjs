@@ -28,7 +28,7 @@ const arn = (rest, api = 'chat') => `arn:aws:execute-api:${REGION}:${ACCOUNT}:${
 const allow = (Resource, Action = 'execute-api:ManageConnections') => ({ Effect: 'Allow', Action, Resource });
 const deny = (Resource, Action = 'execute-api:ManageConnections') => ({ Effect: 'Deny', Action, Resource });
 
-caller('none');
+caller('none', allow('*', 'sqs:SendMessage'));
 caller('invoke', allow('*', 'execute-api:Invoke'));
 caller('star', allow('*'));
 caller('anyaction', allow('*', 'execute-api:*'));
@@ -487,7 +487,7 @@ describe('C57', () => {
 
 describe('C58', () => {
   test('C58 the client does not read: 429 LimitExceededException within bounds', async (t) => {
-    const g = await startGateway(t, { functions: fn.table('app'), apis: [appApi({ settings: { maxQueuedBytes: 262144 } })] });
+    const g = await startGateway(t, { functions: fn.table('app'), management: { auth: 'sigv4', pushTimeoutMillis: 300 }, apis: [appApi({ settings: { maxQueuedBytes: 262144 } })] });
     const before = fn.count('CONNECT');
     const peer = await openRaw(t, g);
     peer.pause();

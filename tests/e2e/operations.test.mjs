@@ -24,7 +24,7 @@ const VARIABLES = [
   ...['apiId', 'connectedAt', 'connectionId', 'domainName', 'eventType', 'extendedRequestId', 'messageId', 'requestId', 'requestTime', 'requestTimeEpoch', 'routeKey', 'stage', 'status'],
   ...['authenticate.error', 'authenticate.latency', 'authenticate.status', 'authorize.error', 'authorize.latency', 'authorize.status'],
   ...['authorizer.error', 'authorizer.integrationLatency', 'authorizer.integrationStatus', 'authorizer.latency', 'authorizer.principalId', 'authorizer.tenant', 'authorizer.requestId', 'authorizer.status'],
-  ...['error.message', 'error.messageString', 'error.responseType', 'error.validationErrorString'],
+  ...['error.message', 'error.responseType', 'error.validationErrorString'], // error.messageString comes with its own quotes: see below
   ...['accountId', 'apiKey', 'apiKeyId', 'caller', 'cognitoAuthenticationProvider', 'cognitoAuthenticationType', 'cognitoIdentityId', 'cognitoIdentityPoolId', 'principalOrgId', 'sourceIp', 'user', 'userAgent', 'userArn'].map((name) => `identity.${name}`),
   ...['integration.error', 'integration.integrationStatus', 'integration.latency', 'integration.requestId', 'integration.status', 'integrationLatency'],
   ...['waf.error', 'waf.latency', 'waf.status'],
@@ -166,17 +166,21 @@ describe('C91', () => {
       file_ = path.join(gateway.dir, 'clf.log');
       return {
         functions: fn.table('app'),
-        apis: [appApi({ stages: [{ stageName: 'prod', accessLogSettings: { destinationArn: `file:${file_}`, format: '$context.identity.sourceIp - $context.identity.caller [$context.requestTime] "$context.eventType $context.routeKey" $context.status $context.requestId' } }] })],
+        apis: [appApi({ stages: [{ stageName: 'prod', accessLogSettings: { destinationArn: `file:${file_}`, format: '$context.identity.sourceIp - $context.identity.caller [$context.requestTime] "$context.eventType $context.routeKey" $context.status $context.requestId $context.error.messageString' } }] })],
       };
     };
     const g = await startGateway(t, config);
     const a = await join(t, g, fn);
     await waitFor(() => fs.existsSync(file_) && fs.readFileSync(file_, 'utf8').includes('\n'));
-    assert.match(fs.readFileSync(file_, 'utf8'), /^127\.0\.0\.1 - - \[\d{2}\/[A-Z][a-z]{2}\/\d{4}:\d{2}:\d{2}:\d{2} \+0000\] "CONNECT \$connect" (200|101) [A-Za-z0-9_-]+={0,2}\n/);
+    assert.match(fs.readFileSync(file_, 'utf8'), /^127\.0\.0\.1 - - \[\d{2}\/[A-Z][a-z]{2}\/\d{4}:\d{2}:\d{2}:\d{2} \+0000\] "CONNECT \$connect" (200|101) [A-Za-z0-9_-]+={0,2} -\n/);
     fs.renameSync(file_, `${file_}.1`);
     await g.reload(config(g), () => fs.existsSync(file_));
     await a.ask({ action: 'echo' });
     await waitFor(() => /"MESSAGE echo" 200/.test(fs.readFileSync(file_, 'utf8')), { what: 'a row in the new file' });
+    fn.on('app', (event) => (event.requestContext.eventType === 'MESSAGE' ? functionError('boom') : echo(event)));
+    t.after(() => fn.on('app', echo));
+    await a.ask({ action: 'echo' });
+    await waitFor(() => /"MESSAGE echo" 502 \S+ "Internal server error"\n/.test(fs.readFileSync(file_, 'utf8')), { what: 'a row with the quoted error' });
   });
 
   test('C91 to standard output', async (t) => {

@@ -18,7 +18,7 @@ let endpoint;
 
 before(async () => {
   fn = await startLambda(file, { app: echo });
-  gw = await startGateway(file, { functions: fn.table('app'), apis: [appApi({ settings: { maxQueuedBytes: 262144 } })] });
+  gw = await startGateway(file, { functions: fn.table('app'), management: { auth: 'sigv4', pushTimeoutMillis: 300 }, apis: [appApi({ settings: { maxQueuedBytes: 262144 } })] });
   endpoint = `http://${gw.host}/prod`;
 });
 

@@ -17,7 +17,7 @@ before(async () => {
   fn = await startLambda(file, { app: echo, big: () => ({ statusCode: 200, body: BODY }) });
 });
 
-const config = (settings) => ({ functions: fn.table('app', 'big'), apis: [appApi({ integrations: [lambda('big')], routes: [twoWay('big', 'big')], settings })] });
+const config = (settings) => ({ management: { auth: 'sigv4', pushTimeoutMillis: 100 }, functions: fn.table('app', 'big'), apis: [appApi({ integrations: [lambda('big')], routes: [twoWay('big', 'big')], settings })] });
 
 // A connection that never reads; the kernel's buffers of this side are as small as it allows.
 async function sleeper(t, gw, n) {

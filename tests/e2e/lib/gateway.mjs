@@ -28,11 +28,17 @@ export function tempDir(owner) {
   return dir;
 }
 
+// The environment of a gateway: variables of the tests would be taken for options.
+function environment(more) {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('TIDEGATE'));
+  return { ...Object.fromEntries(own), ...more };
+}
+
 // Runs the binary to its end: `tidegate check FILE` and the like.
 export function run(args, { env = {}, timeout = 20000, cwd } = {}) {
   return within(
     new Promise((resolve, reject) => {
-      const child = spawn(binary(), args, { env: { ...process.env, ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(binary(), args, { env: environment(env), cwd, stdio: ['ignore', 'pipe', 'pipe'] });
       let stdout = '';
       let stderr = '';
       child.stdout.on('data', (data) => (stdout += data));
@@ -183,7 +189,7 @@ export async function startGateway(owner, config, options = {}) {
   if (typeof config === 'function') config = config(gateway);
   gateway.write(config);
   const command = [...(options.wrap ?? []), options.binary ?? binary(), 'serve', '--config', gateway.file, ...(options.args ?? [])];
-  const child = spawn(command[0], command.slice(1), { env: { ...process.env, ...options.env }, cwd: gateway.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command[0], command.slice(1), { env: environment(options.env), cwd: gateway.dir, stdio: ['ignore', 'pipe', 'pipe'] });
   gateway.child = child;
   gateway.pid = child.pid;
   gateway.output = '';
