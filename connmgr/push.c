@@ -11,7 +11,6 @@ enum { TEXT_SOURCE_IP, TEXT_USER_AGENT };
 
 enum {
     BUCKETS = 1024,
-    GRACE_MS = 1000,  /* for a frame that can no longer be withdrawn when its time is over */
     ANSWER_MS = 2000, /* longer than the owner may take: so long is its answer waited for */
     CLOSE_CODE = 1000,
 };
@@ -42,7 +41,7 @@ struct tg_push_op {
     struct tg_send *send; /* while the frame is on its way */
     struct tg_timer timer;
     bool starting;                   /* inside tg_push_start: the callback comes later */
-    bool late;                       /* the time is over, but the frame is half written */
+    bool late;                       /* the time was over, and the frame could not be withdrawn */
     const struct tg_conn_info *info; /* GET, served here: a reference */
     int64_t last_active_ms;
 };
@@ -151,7 +150,8 @@ static void on_sent(void *arg, enum tg_err err)
     finish(op, err == TG_OK ? TG_PUSH_DONE : TG_PUSH_GONE);
 }
 
-/* The time is over. */
+/* The time is over. A frame that cannot be withdrawn is the socket's, which writes it as soon as the client
+ * reads: to call that a failure would make the caller send it twice. */
 static void on_deadline(struct tg_timer *timer)
 {
     struct tg_push_op *op = TG_CONTAINER(timer, struct tg_push_op, timer);
@@ -161,12 +161,12 @@ static void on_deadline(struct tg_timer *timer)
         op->send = NULL;
         finish(op, TG_PUSH_BUSY);
     } else if (!op->late) {
-        op->late = true;
-        tg_timer_start(op->push->loop, &op->timer, GRACE_MS);
+        op->late = true; /* its callback may be due in this very pass, and knows better */
+        tg_timer_start(op->push->loop, &op->timer, 0);
     } else {
         tg_send_forget(op->send);
         op->send = NULL;
-        finish(op, TG_PUSH_UNREACHABLE);
+        finish(op, TG_PUSH_DONE);
     }
 }
 

@@ -9,7 +9,8 @@
 enum tg_push_verb { TG_PUSH_POST, TG_PUSH_GET, TG_PUSH_DELETE };
 
 enum tg_push_outcome {
-    TG_PUSH_DONE, /* POST: written to the socket; GET: info filled; DELETE: close begun */
+    TG_PUSH_DONE, /* POST: written to the socket, or, when the time was over, in part, so that it cannot be
+                     withdrawn; GET: info filled; DELETE: close begun */
     TG_PUSH_GONE, /* the owner says so: never opened, closing, closed, of another API, or of a dead node */
     TG_PUSH_BUSY, /* the client's queue is full, or the frame was not written in time and was withdrawn */
     TG_PUSH_UNREACHABLE, /* the owner could not be asked, or did not answer in time: nobody knows */
