@@ -157,6 +157,28 @@ static void test_each_visits_the_open_ones(void **state)
     end_conn(second);
 }
 
+static void test_cut_reaches_closes_under_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *open = open_conn(fixture), *closing = open_conn(fixture);
+    struct tg_conn_handle reserved;
+    char id[TG_CONNID_LEN + 1];
+    assert_int_equal(tg_conn_reserve(fixture->mgr, &reserved, id), TG_OK);
+    tg_conn_close(closing->conn, 1001, TG_LIT("Going away"));
+    tg_connmgr_cut(fixture->mgr);
+    assert_int_equal(open->closes, 1);
+    assert_int_equal(open->close_code, 0);
+    assert_int_equal(closing->closes, 2);
+    assert_int_equal(closing->close_code, 0);
+    fake_end(closing, 1006, "", false);
+    assert_int_equal(fixture->code, 1001);
+    fake_end(open, 1006, "", false);
+    assert_int_equal(fixture->code, 1006);
+    tg_conn_release(fixture->mgr, reserved);
+    fake_socket_free(open);
+    fake_socket_free(closing);
+}
+
 /* ---- what is known of a connection ---- */
 
 static void assert_slice(struct tg_slice slice, const char *text)
@@ -441,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_handles_that_name_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_altered_ids_reach_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_visits_the_open_ones, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_reaches_closes_under_way, setup, teardown),
         cmocka_unit_test_setup_teardown(test_info_is_copied, setup, teardown),
         cmocka_unit_test(test_no_user_agent_is_not_an_empty_one),
         cmocka_unit_test_setup_teardown(test_messages_reach_the_owner, setup, teardown),
