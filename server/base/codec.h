@@ -42,6 +42,8 @@ enum { TG_TIME_TEXT_MAX = 32 };
 
 /* Common Log Format in UTC, `02/Jan/2026:03:04:05 +0000`. */
 size_t tg_time_clf(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
+/* The form of HTTP (RFC 9110 section 5.6.7), `Fri, 02 Jan 2026 03:04:05 GMT`. */
+size_t tg_time_http(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
 /* ISO 8601 UTC with milliseconds, `2026-01-02T03:04:05.123Z`. */
 size_t tg_time_iso(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
 /* `20260102T030405Z`. */

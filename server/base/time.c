@@ -7,7 +7,11 @@ enum { MS_PER_DAY = 86400000, DAYS_PER_ERA = 146097 };
 
 struct moment {
     int year, month, day, hour, minute, second, ms;
+    int weekday; /* 0 is Sunday */
 };
+
+static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 /* 1 March 0000 starts the eras of 400 years, so that the leap day comes last in its year. */
 static const int64_t days_before_1970 = 719468;
@@ -43,6 +47,7 @@ static struct moment moment_of(int64_t wall_ms)
         .minute = (int)(ms / 60000 % 60),
         .second = (int)(ms / 1000 % 60),
         .ms = (int)(ms % 1000),
+        .weekday = (int)(((days + 3) % 7 + 7) % 7), /* the first era began on a Wednesday */
     };
 }
 
@@ -53,11 +58,18 @@ static size_t text_length(int written)
 
 size_t tg_time_clf(int64_t wall_ms, char out[TG_TIME_TEXT_MAX])
 {
-    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     struct moment at = moment_of(wall_ms);
     return text_length(snprintf(out, TG_TIME_TEXT_MAX, "%02d/%s/%04d:%02d:%02d:%02d +0000", at.day,
                                 months[at.month - 1], at.year, at.hour, at.minute, at.second));
+}
+
+size_t tg_time_http(int64_t wall_ms, char out[TG_TIME_TEXT_MAX])
+{
+    static const char *const weekdays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    struct moment at = moment_of(wall_ms);
+    return text_length(snprintf(out, TG_TIME_TEXT_MAX, "%s, %02d %s %04d %02d:%02d:%02d GMT",
+                                weekdays[at.weekday], at.day, months[at.month - 1], at.year, at.hour,
+                                at.minute, at.second));
 }
 
 size_t tg_time_iso(int64_t wall_ms, char out[TG_TIME_TEXT_MAX])

@@ -54,6 +54,16 @@ void tg_httpd_drain(struct tg_httpd *httpd)
     }
 }
 
+struct tg_slice http_date(struct tg_httpd *httpd)
+{
+    int64_t now_ms = tg_loop_wall_ms(httpd->options.loop);
+    if (httpd->date[0] == '\0' || httpd->date_s != now_ms / 1000) {
+        httpd->date_s = now_ms / 1000;
+        (void)tg_time_http(now_ms, httpd->date);
+    }
+    return tg_slice_cstr(httpd->date);
+}
+
 size_t tg_httpd_count(const struct tg_httpd *httpd)
 {
     return httpd->count;

@@ -18,8 +18,10 @@ struct tg_httpd;
 struct tg_httpd_limits {
     size_t max_request_line, max_head, max_headers; /* bytes, bytes, fields */
     uint64_t max_requests;                          /* per connection; 0: no limit */
-    uint64_t header_timeout_ms, body_timeout_ms, keep_alive_timeout_ms;
-    size_t max_connections; /* of this worker, WebSockets not counted; more are closed at once */
+    uint64_t header_timeout_ms;     /* from the accept, or the first byte, to the end of a head; 0: none */
+    uint64_t body_timeout_ms;       /* of a whole body, once asked for; of a whole answer; 0: none */
+    uint64_t keep_alive_timeout_ms; /* between an answer and the next request; 0: no next request */
+    size_t max_connections;         /* of this worker, WebSockets not counted; more are closed at once */
 };
 
 /* Read from any thread. */
@@ -27,7 +29,7 @@ struct tg_httpd_counters {
     _Atomic(uint64_t) accepted, open, requests, upgraded;
     _Atomic(uint64_t) refused;   /* over the limit of connections or descriptors */
     _Atomic(uint64_t) malformed; /* requests answered 400, 414, 431, 501, 505 */
-    _Atomic(uint64_t) timed_out; /* slow heads and bodies */
+    _Atomic(uint64_t) timed_out; /* slow heads, bodies and readers */
     _Atomic(uint64_t) bytes_in, bytes_out;
 };
 

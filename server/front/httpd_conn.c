@@ -21,6 +21,14 @@ static void want(struct http_conn *conn)
     }
 }
 
+void http_conn_time(struct http_conn *conn, uint64_t limit_ms)
+{
+    tg_timer_stop(&conn->timer);
+    if (limit_ms > 0) {
+        tg_timer_start(conn->httpd->options.loop, &conn->timer, limit_ms);
+    }
+}
+
 void http_conn_want(struct http_conn *conn)
 {
     want(conn);
@@ -81,7 +89,7 @@ static void start_linger(struct http_conn *conn)
     conn->state = HTTP_LINGER;
     tg_buf_free(&conn->in);
     tg_transport_shutdown(conn->transport);
-    tg_timer_start(conn->httpd->options.loop, &conn->timer, LINGER_MS);
+    http_conn_time(conn, LINGER_MS);
     want(conn);
 }
 
@@ -98,10 +106,21 @@ static void written(struct http_conn *conn)
     } else {
         conn->state = HTTP_HEAD;
         conn->scanned = 0;
-        tg_timer_start(conn->httpd->options.loop, &conn->timer,
-                       conn->httpd->options.limits.keep_alive_timeout_ms);
+        http_conn_time(conn, conn->httpd->options.limits.keep_alive_timeout_ms);
         tg_task_defer(conn->httpd->options.loop, &conn->resume);
         want(conn);
+    }
+}
+
+/* Nobody reads any more. While a request is with its handler, that is for the reading side to find out: the
+ * handler may be in the middle of a call of its own, and must not be called back from there. */
+static void write_failed(struct http_conn *conn)
+{
+    if (conn->state == HTTP_EXCHANGE) {
+        tg_buf_free(&conn->out);
+        want(conn);
+    } else {
+        http_conn_abort(conn);
     }
 }
 
@@ -115,7 +134,7 @@ static void flush(struct http_conn *conn)
             return;
         }
         if (err != TG_OK) {
-            http_conn_abort(conn);
+            write_failed(conn);
             return;
         }
         tg_buf_consume(&conn->out, put);
@@ -138,7 +157,7 @@ void http_conn_answered(struct http_conn *conn)
         return;
     }
     conn->state = HTTP_WRITE;
-    tg_timer_start(conn->httpd->options.loop, &conn->timer, conn->httpd->options.limits.body_timeout_ms);
+    http_conn_time(conn, conn->httpd->options.limits.body_timeout_ms);
     flush(conn);
 }
 
@@ -149,8 +168,8 @@ static void refuse(struct http_conn *conn, int status, const char *reason)
     int body_len = snprintf(body, sizeof body, "{\"message\":\"%s: %s\"}", tg_http1_reason(status), reason);
     int head_len = snprintf(head, sizeof head,
                             "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-                            "Connection: close\r\n\r\n%s",
-                            status, tg_http1_reason(status), body_len, body);
+                            "Date: %s\r\nConnection: close\r\n\r\n%s",
+                            status, tg_http1_reason(status), body_len, http_date(conn->httpd).ptr, body);
     conn->close = true;
     conn->state = HTTP_WRITE;
     if (head_len < 0 || (size_t)head_len >= sizeof head ||
@@ -158,7 +177,7 @@ static void refuse(struct http_conn *conn, int status, const char *reason)
         http_conn_abort(conn);
         return;
     }
-    tg_timer_start(conn->httpd->options.loop, &conn->timer, conn->httpd->options.limits.body_timeout_ms);
+    http_conn_time(conn, conn->httpd->options.limits.body_timeout_ms);
     flush(conn);
 }
 
@@ -231,8 +250,7 @@ static void on_resume(struct tg_task *task)
     struct http_conn *conn = TG_CONTAINER(task, struct http_conn, resume);
     if (conn->state == HTTP_HEAD) {
         if (tg_buf_size(&conn->in) > 0) {
-            tg_timer_start(conn->httpd->options.loop, &conn->timer,
-                           conn->httpd->options.limits.header_timeout_ms);
+            http_conn_time(conn, conn->httpd->options.limits.header_timeout_ms);
         }
         read_head(conn);
     }
@@ -246,13 +264,11 @@ static void on_eof(struct http_conn *conn)
     } else if (conn->state == HTTP_LINGER) {
         conn_free(conn);
     } else if (conn->state == HTTP_EXCHANGE) {
-        struct http_exchange *exchange = conn->exchange;
-        conn->close = true;
-        if (exchange->wants_upgrade) {
+        if (conn->exchange->wants_upgrade) {
             http_conn_abort(conn); /* a half-closed socket cannot become a WebSocket */
         } else {
             want(conn);
-            http_exchange_input(exchange); /* a body cut short; otherwise the answer still has a reader */
+            http_exchange_input(conn->exchange); /* a body cut short; else the answer still has a reader */
         }
     } else {
         want(conn);
@@ -275,8 +291,7 @@ static void on_bytes(struct http_conn *conn, struct tg_slice bytes)
         return;
     }
     if (first && conn->requests > 0) {
-        tg_timer_start(conn->httpd->options.loop, &conn->timer,
-                       conn->httpd->options.limits.header_timeout_ms);
+        http_conn_time(conn, conn->httpd->options.limits.header_timeout_ms);
     }
     if (conn->state == HTTP_HEAD) {
         read_head(conn);
@@ -310,14 +325,14 @@ static void on_writable(void *arg)
 static void on_timer(struct tg_timer *timer)
 {
     struct http_conn *conn = TG_CONTAINER(timer, struct http_conn, timer);
-    bool in_head = conn->state == HTTP_HEAD && (tg_buf_size(&conn->in) > 0 || conn->requests == 0);
-    bool in_body = conn->state == HTTP_EXCHANGE;
-    if (in_head || in_body) {
+    bool in_head = conn->state == HTTP_HEAD && tg_buf_size(&conn->in) > 0;
+    bool idle = conn->state == HTTP_HEAD && !in_head && conn->requests > 0;
+    if (!idle && conn->state != HTTP_LINGER) {
         http_count(&conn->httpd->counters.timed_out, 1);
     }
-    if (in_head && tg_buf_size(&conn->in) > 0) {
+    if (in_head) {
         refuse(conn, 408, "the request head took too long");
-    } else if (in_body) {
+    } else if (conn->state == HTTP_EXCHANGE) {
         http_exchange_fail_body(conn->exchange, TG_ETIMEOUT);
     } else {
         http_conn_abort(conn);
@@ -347,6 +362,6 @@ void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip,
     tg_list_append(&httpd->connections, &conn->node);
     httpd->count++;
     atomic_store_explicit(&httpd->counters.open, httpd->count, memory_order_relaxed);
-    tg_timer_start(httpd->options.loop, &conn->timer, httpd->options.limits.header_timeout_ms);
+    http_conn_time(conn, httpd->options.limits.header_timeout_ms);
     want(conn);
 }

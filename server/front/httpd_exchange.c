@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "server/base/codec.h"
 #include "server/front/httpd_private.h"
 
 static struct http_exchange *exchange_of(struct tg_exchange *base)
@@ -17,7 +16,6 @@ static void on_body_task(struct tg_task *task)
     struct http_exchange *exchange = TG_CONTAINER(task, struct http_exchange, body_task);
     void (*done)(void *, enum tg_err, struct tg_slice) = exchange->body_done;
     exchange->body_done = NULL;
-    tg_timer_stop(&exchange->conn->timer);
     done(exchange->body_arg, exchange->body_result,
          exchange->body_result == TG_OK ? tg_buf_slice(&exchange->body) : TG_EMPTY);
 }
@@ -26,6 +24,7 @@ static void finish_body(struct http_exchange *exchange, enum tg_err result)
 {
     exchange->body_result = result;
     exchange->close = exchange->close || result != TG_OK;
+    tg_timer_stop(&exchange->conn->timer);
     tg_task_defer(exchange->conn->httpd->options.loop, &exchange->body_task);
 }
 
@@ -89,7 +88,7 @@ static void read_body(struct tg_exchange *base, size_t limit,
         finish_body(exchange, TG_ELIMIT);
         return;
     }
-    tg_timer_start(conn->httpd->options.loop, &conn->timer, conn->httpd->options.limits.body_timeout_ms);
+    http_conn_time(conn, conn->httpd->options.limits.body_timeout_ms);
     if (exchange->expect_continue && !exchange->decoder.done && tg_buf_size(&conn->in) == 0) {
         if (tg_buf_append(&conn->out, TG_LIT("HTTP/1.1 100 Continue\r\n\r\n")) != TG_OK) {
             finish_body(exchange, TG_ENOMEM);
@@ -97,9 +96,6 @@ static void read_body(struct tg_exchange *base, size_t limit,
         }
         exchange->expect_continue = false;
         http_conn_write(conn);
-        if (conn->transport == NULL) {
-            return; /* the write failed: body_done has its answer */
-        }
     }
     http_exchange_input(exchange);
 }
@@ -126,6 +122,28 @@ static bool has_no_body(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
+/* Fields that say how an answer lies on the wire: the front door's own. */
+static bool is_framing(struct tg_slice name)
+{
+    return tg_slice_eq_nocase(name, TG_LIT("Content-Length")) ||
+           tg_slice_eq_nocase(name, TG_LIT("Transfer-Encoding")) ||
+           tg_slice_eq_nocase(name, TG_LIT("Connection")) || tg_slice_eq_nocase(name, TG_LIT("Keep-Alive"));
+}
+
+/* Upgrade needs its option beside it (RFC 9110 section 7.8). */
+static struct tg_slice connection_options(const struct http_exchange *exchange,
+                                          const struct tg_headers *headers)
+{
+    bool upgrade = tg_headers_first(headers, TG_LIT("Upgrade")) != NULL;
+    if (exchange->close) {
+        return upgrade ? TG_LIT("upgrade, close") : TG_LIT("close");
+    }
+    if (exchange->tell_keep_alive) {
+        return upgrade ? TG_LIT("upgrade, keep-alive") : TG_LIT("keep-alive");
+    }
+    return upgrade ? TG_LIT("upgrade") : TG_EMPTY;
+}
+
 static enum tg_err answer_headers(struct http_exchange *exchange, int status, const struct tg_headers *given,
                                   size_t body_len, struct tg_headers *out)
 {
@@ -135,18 +153,22 @@ static enum tg_err answer_headers(struct http_exchange *exchange, int status, co
     for (size_t i = 0; err == TG_OK && i < given->count; i++) {
         const struct tg_header *field = &given->items[i];
         /* A field that could not be read back is dropped rather than the answer: it came from a back end. */
-        if (tg_header_name_ok(field->name) && tg_header_value_ok(field->value)) {
+        if (tg_header_name_ok(field->name) && tg_header_value_ok(field->value) && !is_framing(field->name)) {
             err = tg_headers_add(out, arena, field->name, field->value);
         }
     }
     if (err == TG_OK && !has_no_body(status)) {
         err = tg_arena_printf(arena, &length, "%zu", body_len);
         if (err == TG_OK) {
-            err = tg_headers_set(out, arena, TG_LIT("Content-Length"), length);
+            err = tg_headers_add(out, arena, TG_LIT("Content-Length"), length);
         }
     }
-    if (err == TG_OK && exchange->close) {
-        err = tg_headers_set(out, arena, TG_LIT("Connection"), TG_LIT("close"));
+    if (err == TG_OK && tg_headers_first(out, TG_LIT("Date")) == NULL) {
+        err = tg_headers_add(out, arena, TG_LIT("Date"), http_date(exchange->conn->httpd));
+    }
+    struct tg_slice options = connection_options(exchange, out);
+    if (err == TG_OK && options.len > 0) {
+        err = tg_headers_add(out, arena, TG_LIT("Connection"), options);
     }
     return err;
 }
@@ -157,7 +179,9 @@ static void reply(struct tg_exchange *base, int status, const struct tg_headers 
     struct http_conn *conn = exchange->conn;
     if (conn->transport != NULL) {
         struct tg_headers headers = {0};
-        exchange->close = exchange->close || conn->close || conn->httpd->draining || !skip_body(exchange);
+        bool reusable = skip_body(exchange) && !(conn->eof && tg_buf_size(&conn->in) == 0);
+        bool keeps = conn->httpd->options.limits.keep_alive_timeout_ms > 0 && !conn->httpd->draining;
+        exchange->close = exchange->close || conn->close || !keeps || !reusable;
         enum tg_err err = answer_headers(exchange, status, given, body.len, &headers);
         if (err == TG_OK) {
             err = tg_http1_write_response(&conn->out, status, &headers);
@@ -267,7 +291,8 @@ enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_requ
     exchange->close = !request->keep_alive;
     exchange->head_method = tg_slice_eq(request->method, TG_LIT("HEAD"));
     exchange->expect_continue = request->expect_continue;
-    exchange->wants_upgrade = tg_headers_first(&request->headers, TG_LIT("Upgrade")) != NULL;
+    exchange->tell_keep_alive = request->keep_alive && request->minor == 0;
+    exchange->wants_upgrade = tg_headers_has_token(&request->headers, TG_LIT("Upgrade"), TG_LIT("websocket"));
     tg_http1_body_init(&exchange->decoder, request->framing, request->content_length);
     tg_buf_init(&exchange->body, SIZE_MAX);
     tg_task_init(&exchange->body_task, on_body_task);

@@ -36,19 +36,33 @@ static void take(struct tg_listener *listener, int fd, const struct tg_address *
     http_conn_accept(httpd, fd, tg_slice_make(ip, len), listener->port);
 }
 
+static void take_reserve(struct tg_httpd *httpd)
+{
+    if (httpd->reserve_fd < 0) {
+        httpd->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+}
+
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 /* Out of descriptors: the reserve lets one newcomer be told by a close, and the listener rests, so that a
- * full queue does not burn a core. */
+ * full queue does not burn a core. Another thread may be faster to the descriptor: then the reserve is made
+ * again when there is one to be had. */
 static void shed(struct tg_listener *listener)
 {
     struct tg_httpd *httpd = listener->httpd;
     http_count(&httpd->counters.refused, 1);
     if (httpd->reserve_fd >= 0) {
         (void)close(httpd->reserve_fd);
+        httpd->reserve_fd = -1;
         int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) {
             (void)close(fd);
         }
-        httpd->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        take_reserve(httpd);
     }
     tg_poll_want(listener->poll, false, false);
     tg_timer_start(httpd->options.loop, &listener->pause, PAUSE_MS);
@@ -57,6 +71,7 @@ static void shed(struct tg_listener *listener)
 static void pause_over(struct tg_timer *timer)
 {
     struct tg_listener *listener = TG_CONTAINER(timer, struct tg_listener, pause);
+    take_reserve(listener->httpd);
     tg_poll_want(listener->poll, true, false);
 }
 
@@ -71,12 +86,12 @@ static void on_ready(void *arg, bool readable, bool writable)
             accept4(listener->fd, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             take(listener, fd, &peer);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        } else if (is_shortage(errno)) {
             shed(listener);
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
+        } else if (errno == EAGAIN) {
             return;
-        }
+        } /* anything else is the newcomer's, not the listener's (accept(2)): the next one may do better */
     }
 }
 

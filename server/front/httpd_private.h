@@ -3,6 +3,7 @@
 #define TG_FRONT_HTTPD_PRIVATE_H
 
 #include "server/base/buf.h"
+#include "server/base/codec.h"
 #include "server/front/httpd.h"
 #include "server/io/http1.h"
 #include "server/io/transport.h"
@@ -16,6 +17,8 @@ struct tg_httpd {
     size_t count;
     int reserve_fd; /* kept for the moment when descriptors run out; -1: none */
     bool draining;
+    int64_t date_s; /* second that `date` tells */
+    char date[TG_TIME_TEXT_MAX];
     char scratch[65536]; /* where sockets are read into */
     struct tg_httpd_counters counters;
 };
@@ -34,6 +37,7 @@ struct http_exchange {
     struct tg_arena arena;
     bool close; /* after the answer */
     bool head_method, expect_continue, wants_upgrade;
+    bool tell_keep_alive; /* HTTP/1.0 takes the connection to close otherwise */
     struct tg_http1_body decoder;
     /* read_body */
     struct tg_buf body;
@@ -81,6 +85,10 @@ void http_exchange_free(struct http_exchange *exchange);
 void http_conn_answered(struct http_conn *conn);
 void http_conn_write(struct http_conn *conn);
 void http_conn_want(struct http_conn *conn);
+/* Starts the one timer that a connection has, for whatever it does now; 0: no limit. */
+void http_conn_time(struct http_conn *conn, uint64_t limit_ms);
+/* The Date of this second. */
+struct tg_slice http_date(struct tg_httpd *httpd);
 /* The socket was handed on: forget it. */
 void http_conn_release(struct http_conn *conn);
 

@@ -207,6 +207,12 @@ static void times_are_written_in_three_forms(void **state)
     char text[TG_TIME_TEXT_MAX];
     assert_int_equal(tg_time_clf(a_time, text), 26);
     assert_string_equal(text, "02/Jan/2026:03:04:05 +0000");
+    assert_int_equal(tg_time_http(a_time, text), 29);
+    assert_string_equal(text, "Fri, 02 Jan 2026 03:04:05 GMT");
+    (void)tg_time_http(784111777000, text);
+    assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT"); /* RFC 9110 section 5.6.7 */
+    (void)tg_time_http(-62167219200000, text);
+    assert_string_equal(text, "Sat, 01 Jan 0000 00:00:00 GMT");
     assert_int_equal(tg_time_iso(a_time, text), 24);
     assert_string_equal(text, "2026-01-02T03:04:05.123Z");
     assert_int_equal(tg_time_basic(a_time, text), 16);
