@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
 import { dial } from './lib/client.mjs';
-import { appApi } from './lib/config.mjs';
+import { UNTHROTTLED, appApi } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { onEnd } from './lib/scope.mjs';
@@ -26,7 +26,7 @@ test(`cycles: ${CYCLES} times connect, route, push, close`, { timeout: 580000 },
       return echo(event);
     },
   });
-  const gw = await startGateway(t, { functions: fn.table('app'), apis: [appApi()] });
+  const gw = await startGateway(t, { functions: fn.table('app'), throttling: UNTHROTTLED, apis: [appApi()] });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
   onEnd(t, () => agent.destroy());
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import net from 'node:net';
 import { test } from 'node:test';
-import { appApi } from './lib/config.mjs';
+import { UNTHROTTLED, appApi } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { startLambda } from './lib/lambda.mjs';
 import { closeFrame, upgradeRequest } from './lib/raw.mjs';
@@ -43,7 +43,7 @@ test(`idle: ${COUNT} connections, memory of each, and every $disconnect`, { time
       return { statusCode: 200 };
     },
   });
-  const gw = await startGateway(t, { functions: fn.table('app'), apis: [appApi()] }, process.env.TIDEGATE_RELEASE ? { binary: process.env.TIDEGATE_RELEASE } : {});
+  const gw = await startGateway(t, { functions: fn.table('app'), throttling: UNTHROTTLED, apis: [appApi()] }, process.env.TIDEGATE_RELEASE ? { binary: process.env.TIDEGATE_RELEASE } : {});
   const request = upgradeRequest({ host: gw.host });
 
   // Warm the pools, so that what is measured are connections.
@@ -78,7 +78,9 @@ test(`idle: ${COUNT} connections, memory of each, and every $disconnect`, { time
     return over;
   });
   await within(Promise.all(all), 'all sockets to close', 120000);
-  await waitFor(() => ended.size >= COUNT, { what: 'every $disconnect', timeout: 120000, interval: 50 });
+  await waitFor(() => ended.size >= COUNT, { what: 'every $disconnect', timeout: 60000, interval: 50 }).catch((error) => {
+    throw new Error(`${error.message}: ${ended.size} of ${COUNT} came`);
+  });
   t.diagnostic(`all closed and told after ${Date.now() - closing} ms`);
   for (const [id, times] of ended) {
     assert.equal(times, 1, id);

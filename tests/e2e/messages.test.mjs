@@ -327,6 +327,19 @@ describe('C28', () => {
     assert.ok(rc.requestTimeEpoch >= rc.connectedAt);
   });
 
+  test('C28 the invocation carries the headers of section 3.5', async (t) => {
+    const gw = await startGateway(t, { functions: fn.table('app'), apis: [appApi()] });
+    const client = await join(t, gw, fn);
+    await client.ask({ action: 'echo' });
+    const { headers, event } = await fn.call({ eventType: 'MESSAGE', connectionId: client.id });
+    assert.equal(headers['user-agent'], 'AmazonAPIGateway_chat');
+    assert.equal(headers['x-amzn-apigateway-api-id'], 'chat');
+    assert.equal(headers['x-amz-source-arn'], 'arn:aws:execute-api:us-east-1:000000000000:chat/prod/echo');
+    assert.equal(headers['x-amzn-lambda-integration-tag'], event.requestContext.requestId);
+    assert.equal(headers.accept, 'application/json');
+    assert.match(headers['x-amzn-trace-id'], /^Root=1-/);
+  });
+
   test('C28 without stage variables the member is absent; ids differ from message to message', async (t) => {
     const gw = await startGateway(t, { functions: fn.table('app'), apis: [appApi()] });
     const client = await join(t, gw, fn);
