@@ -399,8 +399,8 @@ static void test_values_that_do_not_go(void **state)
          "t:3: apis[0].routes[0].apiKeyRequired: API keys are not there in this version"},
         {API(ROUTE "$connect, authorizerId: z}]"),
          "t:3: apis[0].routes[0].authorizerId: needs authorizationType CUSTOM"},
-        {API(ROUTE "$custom}]"),
-         "t:3: apis[0].routes[0].routeKey: \"$custom\": only $connect, $disconnect and $default begin with $"},
+        {API(ROUTE "$custom}]"), "t:3: apis[0].routes[0].routeKey: \"$custom\": only $connect, $disconnect "
+                                 "and $default begin with $"},
         {API(ROUTE "a, routeResponseSelectionExpression: x}]"),
          "t:3: apis[0].routes[0].routeResponseSelectionExpression: expected $default"},
         {API(ROUTE "a, routeResponses: [{routeResponseKey: x}]}]"),
