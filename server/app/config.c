@@ -92,8 +92,11 @@ static enum tg_err fill(const struct tg_config_source *source, struct tg_config 
         return err;
     }
     err = tg_options_bind(&tg_schema_config, &config->arena, root, report, config);
-    if (err == TG_OK && report->errors == 0) {
-        err = tg_model_compile(&config->model, report);
+    if (err == TG_OK || err == TG_EINVAL) {
+        /* Also after errors, so that a dangling reference is told in the same run as a misspelt key. */
+        report->once_a_place = true;
+        enum tg_err compiled = tg_model_compile(&config->model, report);
+        err = err == TG_OK || compiled == TG_ENOMEM ? compiled : err;
     }
     if (err == TG_ENOMEM || report->out_of_memory) {
         return TG_ENOMEM;

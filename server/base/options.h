@@ -96,6 +96,7 @@ struct tg_options_report {
     size_t errors;  /* all of them, with those not kept */
     size_t dropped; /* messages not kept: there is no room */
     bool out_of_memory;
+    bool once_a_place; /* drop messages about a place that has an error already */
 };
 
 void tg_options_report_init(struct tg_options_report *report, struct tg_arena *arena);

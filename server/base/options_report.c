@@ -34,22 +34,38 @@ static enum tg_err write_place(struct tg_buf *out, const struct tg_doc_node *nod
     return err == TG_OK && has_path ? tg_buf_append(out, TG_LIT(": ")) : err;
 }
 
+/* Whether an error about this very place has been told: what comes after it is most often its consequence. */
+static bool is_told(const struct tg_options_report *report, struct tg_slice place)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        if (report->items[i].is_error && tg_slice_starts(report->items[i].text, place)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void TG_PRINTF(5, 0)
     add(struct tg_options_report *report, bool is_error, const struct tg_doc_node *node, const char *key,
         const char *format, va_list args)
 {
+    struct tg_buf out;
+    tg_buf_init(&out, SIZE_MAX);
+    enum tg_err err = write_place(&out, node, key);
+    if (err == TG_OK && report->once_a_place && is_told(report, tg_buf_slice(&out))) {
+        tg_buf_free(&out);
+        return;
+    }
     if (is_error) {
         report->errors++;
     }
     if (report->count == TG_OPTIONS_MESSAGES_MAX) {
         report->dropped++;
+        tg_buf_free(&out);
         return;
     }
     char text[MESSAGE_MAX];
     (void)vsnprintf(text, sizeof text, format, args);
-    struct tg_buf out;
-    tg_buf_init(&out, SIZE_MAX);
-    enum tg_err err = write_place(&out, node, key);
     if (err == TG_OK) {
         err = tg_buf_append(&out, tg_slice_cstr(text));
     }
