@@ -1,43 +1,14 @@
-#include <libwebsockets.h>
 #include <stdlib.h>
 #include <zlib.h>
 
 #include "server/front/ws_internal.h"
 
-/* The library's own permessage-deflate is not used: it forgets its window at the wrong moments (it takes the
- * server's context takeover for the client's), leaves inflated bytes waiting for an event that libuv does not
- * bring, and spins on a final deflate block. The extension below only has RSV1 let through; the compressed
- * message comes up like any other and is inflated here in one go. Context takeover is refused in both
+/* A compressed message is inflated in one go when it is complete. Context takeover is refused in both
  * directions, so that an idle connection costs nothing and one inflater serves the whole engine. Nothing is
  * compressed on the way out, which the extension leaves to the sender (RFC 7692 section 6). */
-static const struct lws_ext_options options[] = {
-    {"server_no_context_takeover", EXTARG_NONE},
-    {"client_no_context_takeover", EXTARG_NONE},
-    {NULL, EXTARG_NONE},
-};
 
-static int on_extension(struct lws_context *context, const struct lws_extension *extension, struct lws *wsi,
-                        enum lws_extension_callback_reasons reason, void *user, void *in, size_t len)
-{
-    (void)context;
-    (void)extension;
-    (void)wsi;
-    (void)user;
-    (void)len;
-    if (reason == LWS_EXT_CB_CONSTRUCT) {
-        *(const struct lws_ext_options **)in = options;
-    }
-    return 0;
-}
-
-static const struct lws_extension extensions[] = {
-    {"permessage-deflate", on_extension, "permessage-deflate"},
-    {NULL, NULL, NULL},
-};
-const struct lws_extension *const tg_ws_extensions = extensions;
-
-/* RFC 7692 section 7.1. server_max_window_bits would have to be repeated in the answer, which the library
- * cannot do, so an offer with it is declined; clients that insist on it are rare. */
+/* RFC 7692 section 7.1. server_max_window_bits would have to be repeated in the answer: an offer with it is
+ * declined, and clients that insist on it are rare. */
 static bool offer_ok(struct tg_slice offer)
 {
     struct tg_slice rest;

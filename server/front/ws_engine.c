@@ -5,11 +5,9 @@
 
 #include "server/front/ws_internal.h"
 
-/* Sizes given to the library. The receive buffer exists once a connection, and is also the most that one
- * recv() takes: 1 KiB holds the usual message whole, makes 2.7 KiB of memory an idle connection, and with
- * tg_ws_read_more large frames cost what they cost with 4 KiB. The service buffer exists once an engine and
- * bounds the 101. */
-enum { RECEIVE_SIZE = 1024, SERVICE_SIZE = 32768, TRANSMIT_SIZE = 1 << 20 };
+/* The buffer that everything is received into, one an engine: the most that one recv() takes. The largest
+ * frame that is usual arrives whole in it, and is decoded in place. */
+enum { RECEIVE_SIZE = 65536 };
 
 /* As Debian builds the library it formats log lines in one static buffer, which two engines would overrun,
  * and it says something at error level of every adoption. What goes wrong shows in what its calls return. */
@@ -24,7 +22,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 }
 
 static const struct lws_protocols protocols[] = {
-    {.name = "", .callback = on_event, .rx_buffer_size = RECEIVE_SIZE, .tx_packet_size = TRANSMIT_SIZE},
+    {.name = "", .callback = on_event},
     {0},
 };
 
@@ -42,9 +40,8 @@ static enum tg_err create_context(struct tg_ws_engine *engine, struct tg_log *lo
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .vhost_name = "tidegate",
         .protocols = protocols,
-        .extensions = tg_ws_extensions,
         .retry_and_idle_policy = &no_checks,
-        .pt_serv_buf_size = SERVICE_SIZE,
+        .pt_serv_buf_size = RECEIVE_SIZE,
         .user = engine,
     };
     engine->context = lws_create_context(&info);

@@ -1,81 +1,110 @@
 /* What the files of the WebSocket engine share; private to server/front/ws*.c. ws_engine.c sets the library
- * up and takes it down, ws.c holds adoption and the life of a socket, ws_frames.c turns what the library
- * hands up into messages and judges it, ws_deflate.c is the receiving half of permessage-deflate. */
+ * up and takes it down, ws.c holds adoption, the operations and what the library tells, ws_close.c the end of
+ * a socket, ws_receive.c turns bytes into messages, ws_send.c writes, ws_deflate.c is the receiving half of
+ * permessage-deflate. */
 #ifndef TG_FRONT_WS_INTERNAL_H
 #define TG_FRONT_WS_INTERNAL_H
 
 #include "server/base/buf.h"
 #include "server/front/ws.h"
+#include "server/io/wsframe.h"
 
 struct lws;
 struct lws_context;
-struct lws_extension;
 struct lws_vhost;
 struct tg_inflater;
-
-enum { TG_WS_REASON_MAX = 123 }; /* RFC 6455 section 5.5.1: 125 less the code */
 
 struct tg_ws_engine {
     struct tg_loop *loop;
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct tg_inflater *inflater;
-    struct tg_socket *adopting;       /* the socket whose adoption is under way, else NULL */
-    const struct tg_headers *headers; /* of the adoption under way */
-    size_t open;                      /* sockets whose on_closed is still to come */
-    bool kicked;                      /* the library has been asked for a round */
+    size_t open; /* sockets whose on_closed is still to come */
 };
 
-/* Lives from adoption until the library lets go of its side, which is after on_closed. */
+/* Lives from adoption until the library has closed the descriptor, which is after on_closed: a socket whose
+ * closing handshake is over lingers, unknown to its former owner, until the peer closes too, so that no reset
+ * overtakes our last bytes. */
 struct tg_socket {
     struct tg_ws_engine *engine;
-    struct lws *wsi; /* NULL before the library has made it and after it has destroyed it */
+    struct lws *wsi; /* NULL once the library is closing it */
     const struct tg_socket_events *events;
     void *arg;
-    struct tg_ws_limits limits;
-    struct tg_timer timeout; /* bounds the closing handshake */
-    struct tg_task more;     /* reads the rest of a frame in the pass that brought its beginning */
+    uint64_t close_timeout_ms;
+    struct tg_timer timeout; /* bounds the closing handshake, then the lingering */
+    struct tg_task later;    /* decodes what is held, or has the connection dropped */
     struct tg_buf message;   /* the parts of a message that came in parts */
-    int code;                /* how it ended; 0 while it is open */
-    bool by_peer;
+    struct tg_buf held;      /* received, not decoded: early bytes, or what came while paused */
+    struct tg_buf out;       /* waits for the kernel to take it */
+    char *reason;            /* how it ended, with code, reason_len and by_peer */
+    int fd;
+    uint16_t code; /* 0 while it is open */
     uint8_t reason_len;
-    char reason[TG_WS_REASON_MAX];
-    bool adopting;    /* tg_ws_adopt has not returned yet */
-    bool established; /* the 101 is written, the owner has or gets the socket */
-    bool reported;    /* on_closed was called */
-    bool blocked;     /* the owner was told TG_EAGAIN */
-    bool quiet;       /* the next writable callback does not come from a pong */
+    uint8_t pong_len; /* the pong at the end of `out`, which a later one may replace */
+    bool by_peer;
+    bool deaf;      /* nothing more is decoded: the peer's close frame came, or a violation */
+    bool broken;    /* writing failed: `later` has the connection dropped */
+    bool cut;       /* likewise, by wish */
+    bool reported;  /* on_closed was called */
+    bool lingering; /* reported, and waiting for the peer's end */
+    bool blocked;   /* the owner was told TG_EAGAIN */
     bool paused;
-    bool in_frame;   /* payload of the current frame is still to come */
-    bool fed;        /* a piece has come since this was cleared */
-    bool binary;     /* the current message is */
-    bool compressed; /* likewise */
+    bool reading; /* the library watches for input */
+    struct tg_wsframe frames;
 };
 
-/* Decides how the socket ends, once; the reason is cut to what a close frame holds. */
-void tg_ws_decide(struct tg_socket *socket, int code, struct tg_slice reason, bool by_peer);
-/* Decides, sends the close frame, waits for the peer's; what arrives meanwhile is thrown away. */
+/* ---- ws_close.c ---- */
+
+/* Ends it politely, once: sends a close frame, waits for the peer's. */
 void tg_ws_shut(struct tg_socket *socket, int code, struct tg_slice reason);
-/* Writes a close frame as it is decided; 1005 is one without a code. */
-void tg_ws_write_close(struct tg_socket *socket);
-/* Has the library drop the connection in its next round. */
+/* Ends it for a violation, or a fault of ours: a close frame, and nothing that the peer sends counts any
+ * more.
+ */
+void tg_ws_fail(struct tg_socket *socket, int code);
+/* The peer's close frame has come; it is answered, when it is not itself the answer. */
+void tg_ws_peer_closed(struct tg_socket *socket, int code, struct tg_slice reason);
+/* Everything that was written is with the kernel, or may be: goes on with what waited for that. */
+void tg_ws_settle(struct tg_socket *socket);
+/* Has the library drop the connection, later. */
 void tg_ws_cut(struct tg_socket *socket);
+/* The library is closing the descriptor, which still works. */
+void tg_ws_gone(struct tg_socket *socket);
+/* Drops it now; not from inside anything that the library calls. */
+void tg_ws_drop(struct tg_socket *socket);
+/* The task and the timer of these names. */
+void tg_ws_later(struct tg_task *task);
+void tg_ws_timeout(struct tg_timer *timer);
+
+/* ---- ws_receive.c ---- */
+
+/* Bytes from the socket; they are changed in place. */
+void tg_ws_receive(struct tg_socket *socket, char *bytes, size_t len);
+/* Decodes what is held. */
+void tg_ws_receive_held(struct tg_socket *socket);
+/* What the kernel still has of a connection that is gone. */
+void tg_ws_receive_remains(struct tg_socket *socket);
+/* Has the library watch for input, or not, as the state wants it. */
+void tg_ws_update_reading(struct tg_socket *socket);
+
+/* ---- ws_send.c ---- */
+
+/* Writes through to the kernel; what it does not take waits in `out`. False when the connection is broken. */
+bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes);
+/* code 1005: a close frame without one. */
+void tg_ws_send_close(struct tg_socket *socket, int code, struct tg_slice reason);
+/* Takes the place of an earlier pong that still waits (RFC 6455 section 5.5.3). */
+void tg_ws_send_pong(struct tg_socket *socket, struct tg_slice payload);
+/* The kernel takes bytes again. */
+void tg_ws_flush(struct tg_socket *socket);
+
+/* ---- ws.c ---- */
 
 /* What the library calls, with its enum lws_callback_reasons. */
 int tg_ws_on_event(struct lws *wsi, int reason, void *user, void *in, size_t len);
 
-/* A piece of payload of a data frame, at the library's choice of size; pieces of different frames never join.
- */
-void tg_ws_receive(struct tg_socket *socket, struct tg_slice piece);
-/* The task of the same name. */
-void tg_ws_read_more(struct tg_task *task);
-void tg_ws_receive_pong(struct tg_socket *socket);
-/* The peer's close frame; it is answered here, and the caller ends the connection. */
-void tg_ws_receive_close(struct tg_socket *socket, struct tg_slice payload);
+/* ---- ws_deflate.c ---- */
 
-/* The list of extensions for the library, ended by an empty one. */
-extern const struct lws_extension *const tg_ws_extensions;
-/* What is put into the canned handshake for it; empty when no offer of the client can be accepted. */
+/* What is answered to the client's offers; empty when none can be accepted. */
 struct tg_slice tg_ws_deflate_accept(struct tg_slice offers);
 
 enum tg_err tg_inflater_new(struct tg_inflater **out) TG_MUST_CHECK;

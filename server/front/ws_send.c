@@ -1,0 +1,118 @@
+/* Output goes past the library, straight to the descriptor that it watches for us: once it holds output of
+ * its own, a raw socket of libwebsockets (4.1 to 4.3) neither reads nor stops being woken for what it could
+ * read, so that a peer's close frame, its pings and its end would go unseen for as long as it reads slowly.
+ */
+#include <errno.h>
+#include <libwebsockets.h>
+#include <sys/socket.h>
+
+#include "server/front/ws_internal.h"
+
+static void break_off(struct tg_socket *socket)
+{
+    socket->broken = true;
+    tg_buf_free(&socket->out);
+    tg_wsframe_ignore_data(&socket->frames);
+    tg_task_defer(socket->engine->loop, &socket->later);
+}
+
+/* How many bytes the kernel took; 0 when none now, or never. */
+static size_t put(struct tg_socket *socket, struct tg_slice bytes)
+{
+    ssize_t taken;
+    do {
+        taken = send(socket->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (taken < 0 && errno == EINTR);
+    if (taken >= 0) {
+        return (size_t)taken;
+    }
+    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        break_off(socket);
+    }
+    return 0;
+}
+
+static void want_writable(struct tg_socket *socket)
+{
+    if (socket->wsi != NULL) {
+        lws_callback_on_writable(socket->wsi);
+    }
+}
+
+bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
+{
+    bool waits = tg_buf_size(&socket->out) > 0;
+    socket->pong_len = 0;
+    if (!waits && !socket->broken) {
+        bytes = tg_slice_from(bytes, put(socket, bytes));
+    }
+    if (socket->broken) {
+        return false;
+    }
+    if (bytes.len == 0) {
+        return true;
+    }
+    if (tg_buf_append(&socket->out, bytes) != TG_OK) {
+        break_off(socket);
+        return false;
+    }
+    if (!waits) {
+        want_writable(socket);
+    }
+    return true;
+}
+
+void tg_ws_flush(struct tg_socket *socket)
+{
+    if (tg_buf_size(&socket->out) > 0) {
+        size_t taken = put(socket, tg_buf_slice(&socket->out));
+        if (socket->broken) {
+            return;
+        }
+        tg_buf_consume(&socket->out, taken);
+    }
+    if (tg_buf_size(&socket->out) > 0) {
+        want_writable(socket);
+        return;
+    }
+    tg_buf_free(&socket->out);
+    tg_ws_settle(socket);
+}
+
+static struct tg_slice put_control(char frame[2 + TG_WS_CONTROL_MAX], unsigned char first, size_t len)
+{
+    frame[0] = (char)first;
+    frame[1] = (char)len;
+    return tg_slice_make(frame, 2 + len);
+}
+
+void tg_ws_send_close(struct tg_socket *socket, int code, struct tg_slice reason)
+{
+    char frame[2 + TG_WS_CONTROL_MAX];
+    size_t len = 0;
+    if (code != 1005) {
+        frame[2] = (char)(code >> 8);
+        frame[3] = (char)(code & 0xff);
+        if (reason.len > 0) {
+            memcpy(frame + 4, reason.ptr, reason.len);
+        }
+        len = 2 + reason.len;
+    }
+    (void)tg_ws_send(socket, put_control(frame, 0x88, len));
+}
+
+void tg_ws_send_pong(struct tg_socket *socket, struct tg_slice payload)
+{
+    char frame[2 + TG_WS_CONTROL_MAX];
+    struct tg_buf *out = &socket->out;
+    if (payload.len > 0) {
+        memcpy(frame + 2, payload.ptr, payload.len);
+    }
+    if (socket->pong_len > 0 && tg_buf_size(out) >= socket->pong_len) { /* nothing of it is sent yet */
+        out->len -= socket->pong_len;
+    }
+    struct tg_slice pong = put_control(frame, 0x8a, payload.len);
+    if (tg_ws_send(socket, pong) && tg_buf_size(out) > 0) {
+        socket->pong_len = (uint8_t)pong.len;
+    }
+}
