@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ws_world.h"
+#include "tests/unit/ws_world.h"
 
 enum { BULK = 32 << 20 };
 

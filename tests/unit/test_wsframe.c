@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "wsframe_log.h"
+#include "tests/unit/wsframe_log.h"
 
 #define ZERO "\0\0\0\0"
 
