@@ -7,7 +7,7 @@
 
 #include "tests/unit/ws_world.h"
 
-enum { BULK = 32 << 20 };
+enum { BULK = 16 << 20 };
 
 static void read_bulk(struct conn *conn, char *frame, size_t len)
 {

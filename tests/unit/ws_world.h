@@ -222,10 +222,11 @@ static inline void tcp_pair(struct side *side, int *client, int *server)
 {
     struct sockaddr_in address;
     socklen_t len = sizeof(address);
-    int one = 1;
+    int one = 1, window = 1 << 18; /* what a client who does not read takes */
     assert_int_equal(getsockname(side->listener, (struct sockaddr *)&address, &len), 0);
     *client = socket(AF_INET, SOCK_STREAM, 0);
     assert_true(*client >= 0);
+    assert_int_equal(setsockopt(*client, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window)), 0);
     assert_int_equal(connect(*client, (struct sockaddr *)&address, sizeof(address)), 0);
     *server = accept(side->listener, NULL, NULL);
     assert_true(*server >= 0);
