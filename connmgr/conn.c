@@ -139,7 +139,6 @@ enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handl
     conn->generation = slot->generation % GENERATIONS + 1;
     conn->state = TG_CONN_RESERVED;
     tg_list_init(&conn->queue);
-    tg_list_init(&conn->in_socket);
     tg_list_init(&conn->dirty);
     tg_timer_init(&conn->timer, tg_conn_timer_fired);
     make_id(conn);
@@ -324,7 +323,7 @@ void tg_conn_close(struct tg_conn *conn, int code, struct tg_slice reason)
     if (code != 0) {
         tg_conn_flush(conn);
     }
-    tg_conn_drop_sends(conn, false);
+    tg_conn_drop_sends(conn);
     conn->ops->close(conn->socket, code, reason);
 }
 
@@ -385,7 +384,8 @@ static void on_closed(void *arg, const struct tg_socket_end *end)
     size_t at = verdict.code >= FIRST_CODE && verdict.code < FIRST_CODE + 16 ? (size_t)verdict.code
                                                                              : (size_t)OTHER_CODE;
     tg_conn_begin_closing(conn);
-    tg_conn_drop_sends(conn, true);
+    tg_conn_drop_sends(conn);
+    tg_conn_forget_socket_bytes(conn);
     tg_counter_sub(&mgr->counters.open, 1);
     tg_counter_add(&mgr->counters.closed_by_code[at - FIRST_CODE], 1);
     mgr->events->on_closed(mgr->events_arg, conn, verdict.code, verdict.reason);

@@ -116,8 +116,9 @@ void tg_conn_configure(struct tg_conn *conn, const struct tg_conn_settings *sett
 
 /* ---- sending ---- */
 struct tg_send; /* one frame on its way */
-/* TG_OK: written to the socket whole. TG_ECLOSED: the connection went first. Exactly once, never from inside
- * tg_conn_send; never after tg_send_withdraw said TG_OK. */
+/* TG_OK: the socket has taken it whole; what the kernel had no room for waits there and counts as queued.
+ * TG_ECLOSED: the connection went first. Exactly once, never from inside tg_conn_send; never after
+ * tg_send_withdraw said TG_OK. */
 typedef void tg_sent_fn(void *arg, enum tg_err err);
 
 /* Queues the frame (takes its own reference); all frames of one pass of the loop go out in one write. `sent`

@@ -21,9 +21,9 @@ struct tg_conn {
     const struct tg_conn_info *info; /* NULL while reserved */
     void *user;
     struct tg_list queue;                     /* struct tg_send that the socket has not got */
-    struct tg_list in_socket;                 /* struct tg_send that it took with TG_EAGAIN */
+    size_t socket_bytes;                      /* taken with TG_EAGAIN, and not yet with the kernel */
     struct tg_list dirty;                     /* mgr->dirty, while something may be written */
-    size_t queued_bytes;                      /* of both lists */
+    size_t queued_bytes;                      /* of the queue, and socket_bytes */
     struct tg_timer timer;                    /* due at the nearest of idle, duration and ping, or earlier */
     uint64_t opened_ms, active_ms, pinged_ms; /* monotonic */
     int64_t last_active_ms;                   /* wall clock */
@@ -85,8 +85,9 @@ enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_co
 
 /* Writes what the socket takes now. */
 void tg_conn_flush(struct tg_conn *conn);
-/* Gives up what waits: all that was not written, or (socket_too) also what waits in the socket. */
-void tg_conn_drop_sends(struct tg_conn *conn, bool socket_too);
+/* Gives up all that was not written. */
+void tg_conn_drop_sends(struct tg_conn *conn);
+void tg_conn_forget_socket_bytes(struct tg_conn *conn);
 /* What waited in the socket is written. */
 void tg_conn_socket_drained(struct tg_conn *conn);
 /* The manager's task: flushes connections, then calls back. */

@@ -3,10 +3,9 @@
 
 #include "connmgr/conn_private.h"
 
-/* Queued (a connection, a frame), in the socket (a connection, no frame any more), or settled (no connection:
- * only the callback is due). */
+/* Queued (a connection, a frame), or settled (no connection: only the callback is due). */
 struct tg_send {
-    struct tg_list node; /* conn->queue, conn->in_socket or mgr->settled */
+    struct tg_list node; /* conn->queue or mgr->settled */
     struct tg_conn *conn;
     struct tg_frame *frame;
     tg_sent_fn *sent; /* NULL: nobody wants to know */
@@ -172,18 +171,19 @@ void tg_conn_flush(struct tg_conn *conn)
         enum tg_err err = conn->ops->write(conn->socket, bytes);
         if (err != TG_OK && err != TG_EAGAIN) { /* the end is seen; on_closed follows */
             tg_conn_begin_closing(conn);
-            tg_conn_drop_sends(conn, true);
+            tg_conn_drop_sends(conn);
             return;
         }
         conn->blocked = err == TG_EAGAIN;
+        if (conn->blocked) {
+            /* The socket has taken them as the kernel would have; they count against the limit until they are
+             * gone. */
+            conn->socket_bytes = bytes.len;
+            conn->queued_bytes += bytes.len;
+            tg_counter_add(&conn->mgr->counters.queued_bytes, bytes.len);
+        }
         while (count-- > 0) {
-            struct tg_send *send = send_of(tg_list_pop(&conn->queue));
-            if (conn->blocked) {
-                drop_frame(send);
-                tg_list_append(&conn->in_socket, &send->node);
-            } else {
-                settle(send, TG_OK);
-            }
+            settle(send_of(tg_list_pop(&conn->queue)), TG_OK);
         }
     }
 }
@@ -196,18 +196,22 @@ static void settle_all(struct tg_list *sends, enum tg_err outcome)
     }
 }
 
-void tg_conn_drop_sends(struct tg_conn *conn, bool socket_too)
+void tg_conn_drop_sends(struct tg_conn *conn)
 {
-    if (socket_too) {
-        settle_all(&conn->in_socket, TG_ECLOSED);
-    }
     settle_all(&conn->queue, TG_ECLOSED);
+}
+
+void tg_conn_forget_socket_bytes(struct tg_conn *conn)
+{
+    conn->queued_bytes -= conn->socket_bytes;
+    tg_counter_sub(&conn->mgr->counters.queued_bytes, conn->socket_bytes);
+    conn->socket_bytes = 0;
 }
 
 void tg_conn_socket_drained(struct tg_conn *conn)
 {
     conn->blocked = false;
-    settle_all(&conn->in_socket, TG_OK);
+    tg_conn_forget_socket_bytes(conn);
     if (!tg_list_empty(&conn->queue)) {
         mark_dirty(conn);
     }

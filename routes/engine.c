@@ -30,30 +30,6 @@ void tg_engine_reload(struct tg_engine *engine, struct tg_model *model)
     }
 }
 
-struct drain {
-    size_t left; /* closes still allowed in this round */
-    size_t open;
-};
-
-static bool close_one(void *arg, struct tg_conn *conn)
-{
-    struct drain *drain = arg;
-    if (drain->left > 0) {
-        drain->left--;
-        tg_conn_close(conn, 1001, TG_LIT("Going away"));
-    } else {
-        drain->open++;
-    }
-    return true;
-}
-
-size_t tg_engine_drain(struct tg_engine *engine, size_t count)
-{
-    struct drain drain = {.left = count};
-    tg_connmgr_each(engine->connmgr, close_one, &drain);
-    return drain.open;
-}
-
 void tg_engine_abort(struct tg_engine *engine)
 {
     struct tg_list list;

@@ -40,8 +40,6 @@ void tg_engine_init(struct tg_engine *engine);
 void tg_engine_free(struct tg_engine *engine);
 /* Takes a reference to the new model, drops the one to the old; connections get their new settings. */
 void tg_engine_reload(struct tg_engine *engine, struct tg_model *model);
-/* Closes up to `count` open connections with 1001 "Going away"; returns how many are left open. */
-size_t tg_engine_drain(struct tg_engine *engine, size_t count);
 /* Cancels every request and management call in flight: the shutdown deadline has passed. */
 void tg_engine_abort(struct tg_engine *engine);
 

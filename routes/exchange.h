@@ -55,14 +55,6 @@ struct tg_exchange {
     void *abort_arg;
 };
 
-/* The Host that the client used, without the port; an IPv6 address keeps its brackets. */
-static inline struct tg_slice tg_exchange_host_name(const struct tg_exchange *exchange)
-{
-    struct tg_slice host = exchange->host, port;
-    return host.len > 0 && host.ptr[0] == '[' ? tg_slice_head(host, tg_slice_find(host, ']') + 1)
-                                              : tg_slice_cut(host, ':', &port);
-}
-
 /* The value of the first field of that name; a NULL pointer when there is none. */
 static inline struct tg_slice tg_exchange_header(const struct tg_exchange *exchange, struct tg_slice name)
 {

@@ -268,7 +268,7 @@ static enum tg_err fill_info(struct handshake *handshake, const struct tg_exchan
     info->api_id = request->api->api_id;
     info->stage = request->stage->stage_name;
     info->connected_at_ms = request->time_ms;
-    enum tg_err err = tg_arena_copy(&request->arena, tg_exchange_host_name(exchange), &info->domain_name);
+    enum tg_err err = tg_arena_copy(&request->arena, exchange->host, &info->domain_name);
     if (err == TG_OK) {
         err = tg_arena_copy(&request->arena, exchange->source_ip, &info->source_ip);
     }

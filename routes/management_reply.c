@@ -145,7 +145,7 @@ enum tg_err management_log(struct management_call *call)
         {TG_LIT("connectionId"), call->id},
         {TG_LIT("apiId"), call->api->api_id},
         {TG_LIT("stage"), call->stage->stage_name},
-        {TG_LIT("domainName"), tg_exchange_host_name(exchange)},
+        {TG_LIT("domainName"), exchange->host},
         {TG_LIT("requestTime"), {time, time_len}},
         {TG_LIT("requestTimeEpoch"), epoch},
         {TG_LIT("identity.sourceIp"), exchange->source_ip},

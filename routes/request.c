@@ -175,6 +175,10 @@ static enum tg_err integrate(struct tg_request *request)
         return tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("the route has no target"));
     }
     request->integration_called = true;
+    if (request->trace_id[0] == '\0' &&
+        request->route->integration->integration_type != TG_INTEGRATION_MOCK) {
+        tg_trace_id_make(&request->engine->rng, &request->headers, request->time_ms, request->trace_id);
+    }
     request->integration_start_ns = tg_loop_now_ns();
     return tg_integrate(request);
 }

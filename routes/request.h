@@ -45,7 +45,7 @@ struct tg_request {
     /* Context (spec 3.1). */
     char request_id[TG_REQUEST_ID_LEN + 1];
     char message_id[TG_REQUEST_ID_LEN + 1]; /* MESSAGE only, else empty */
-    char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; connect only */
+    char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; empty until a back end is called */
     int64_t time_ms;                        /* wall clock */
     uint64_t start_ns;
     int disconnect_code; /* DISCONNECT */

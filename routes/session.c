@@ -23,6 +23,7 @@ struct tg_session {
     size_t waiting_count;
     struct tg_list waiting;
     bool paused;
+    bool draining; /* closes when nothing is pending */
     /* Of the engine's model; NULL: no longer configured. */
     const struct tg_api *api;
     const struct tg_stage *stage;
@@ -156,6 +157,16 @@ static void reply(struct tg_request *request)
 
 static void start_next(struct tg_session *session);
 
+static bool close_if_drained(struct tg_session *session)
+{
+    struct tg_conn *conn = tg_conn_get_open(session->engine->connmgr, session->conn);
+    if (!session->draining || session->pending > 0 || session->waiting_count > 0 || conn == NULL) {
+        return conn == NULL;
+    }
+    tg_conn_close(conn, 1001, TG_LIT("Going away"));
+    return true;
+}
+
 static void message_done(struct tg_request *request)
 {
     struct tg_engine *engine = request->engine;
@@ -167,6 +178,7 @@ static void message_done(struct tg_request *request)
     if (session != NULL) {
         session->pending--;
         start_next(session);
+        close_if_drained(session);
     }
 }
 
@@ -277,7 +289,7 @@ static void on_message(void *arg, struct tg_conn *conn, struct tg_slice payload,
 {
     struct tg_session *session = tg_conn_user(conn);
     (void)arg;
-    if (session == NULL) {
+    if (session == NULL || session->draining) {
         return;
     }
     enum tg_err err = tg_list_empty(&session->waiting) && may_start(session)
@@ -287,6 +299,22 @@ static void on_message(void *arg, struct tg_conn *conn, struct tg_slice payload,
         message_failed(session, err);
     }
     update_pause(session);
+}
+
+size_t tg_session_drain(struct tg_engine *engine, size_t count)
+{
+    size_t open = 0;
+    for (struct tg_list *node = engine->sessions.next; node != &engine->sessions; node = node->next) {
+        struct tg_session *session = TG_CONTAINER(node, struct tg_session, node);
+        bool closed = false;
+        if (count > 0 || session->draining) {
+            count -= !session->draining;
+            session->draining = true;
+            closed = close_if_drained(session);
+        }
+        open += !closed;
+    }
+    return open;
 }
 
 /* ---- the end ---- */

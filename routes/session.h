@@ -14,6 +14,9 @@ enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn) TG_MU
 struct tg_conn_settings tg_session_settings(const struct tg_api *api);
 /* The engine has another model: open connections take its settings, and their next messages its routes. */
 void tg_session_reload(struct tg_engine *engine);
+/* Closes up to `count` open connections with 1001 "Going away", those without a message in work first; the
+ * others close when their replies are out. Returns how many are still open. */
+size_t tg_session_drain(struct tg_engine *engine, size_t count);
 /* Issues the $disconnect event of a connection; info is copied unless it is a connection's (counted). Retries
  * once where the back end could not be reached (spec 1.9). */
 void tg_session_disconnect(struct tg_engine *engine, const char *connection_id,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "routes/engine.h"
+#include "routes/session.h"
 #include "server/front/ws.h"
 
 enum {
@@ -92,7 +93,7 @@ static void close_share(struct tg_worker *worker, uint64_t now)
         uint64_t ticks = (worker->drain_until_ms - now + DRAIN_TICK_MS - 1) / DRAIN_TICK_MS;
         share = (open + (size_t)ticks - 1) / (size_t)ticks;
     }
-    (void)tg_engine_drain(&worker->engine, share);
+    (void)tg_session_drain(&worker->engine, share);
 }
 
 static void on_drain_tick(struct tg_timer *timer)
