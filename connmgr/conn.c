@@ -380,6 +380,7 @@ static void on_closed(void *arg, const struct tg_socket_end *end)
         conn_free(conn);
         return;
     }
+    conn->socket = NULL;
     struct tg_socket_end verdict = judge(conn, end);
     size_t at = verdict.code >= FIRST_CODE && verdict.code < FIRST_CODE + 16 ? (size_t)verdict.code
                                                                              : (size_t)OTHER_CODE;

@@ -43,7 +43,7 @@ struct tg_conn_settings {
     uint64_t max_duration_ms;  /* 0: off */
     uint64_t ping_interval_ms; /* 0: off */
     bool control_is_activity;  /* pings and pongs of the client move the idle timer */
-    size_t max_queued_bytes;   /* of the send queue, what waits in the socket included */
+    size_t max_queued_bytes;   /* in the send queue and, not yet with the kernel, in the socket */
 };
 
 /* Calls to the owner (routes/session.c), never from inside a call of this module. The connection exists
@@ -59,7 +59,7 @@ struct tg_conn_counters {
     _Atomic(uint64_t) open;   /* now */
     _Atomic(uint64_t) opened; /* ever */
     _Atomic(uint64_t) messages_in, messages_out, bytes_in, bytes_out;
-    _Atomic(uint64_t) queued_bytes;       /* now, over all send queues */
+    _Atomic(uint64_t) queued_bytes;       /* now, as max_queued_bytes counts, of all connections */
     _Atomic(uint64_t) rejected;           /* sends refused because a queue was full */
     _Atomic(uint64_t) closed_by_code[16]; /* 1000..1015; others count as 1000 + 4 (reserved) */
 };
@@ -126,10 +126,10 @@ typedef void tg_sent_fn(void *arg, enum tg_err err);
  * not open. */
 enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_fn *sent, void *arg,
                          struct tg_send **out) TG_MUST_CHECK;
-/* Takes a frame back that no byte of was written: TG_OK, and no callback follows. TG_EAGAIN: too late, it
- * will be written; the callback follows. */
+/* Takes a frame back that still waits for the socket: TG_OK, and no callback follows. TG_EAGAIN: its fate is
+ * settled, the callback is due. */
 enum tg_err tg_send_withdraw(struct tg_send *send) TG_MUST_CHECK;
-/* The caller no longer wants to know. */
+/* The caller no longer wants to know; `send` is not used again. */
 void tg_send_forget(struct tg_send *send);
 /* Traffic that moves lastActiveAt and the idle timer (an accepted push; messages do it by themselves). */
 void tg_conn_touch(struct tg_conn *conn);

@@ -16,7 +16,7 @@ enum tg_conn_state { TG_CONN_RESERVED, TG_CONN_OPEN, TG_CONN_CLOSING };
 /* Exists from reserve to gone; its address is the argument of the socket's events. */
 struct tg_conn {
     struct tg_connmgr *mgr;
-    struct tg_socket *socket;
+    struct tg_socket *socket; /* NULL: not yet, or its end has been told */
     const struct tg_socket_ops *ops;
     const struct tg_conn_info *info; /* NULL while reserved */
     void *user;
@@ -87,8 +87,9 @@ enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_co
 void tg_conn_flush(struct tg_conn *conn);
 /* Gives up all that was not written. */
 void tg_conn_drop_sends(struct tg_conn *conn);
+/* What waited in the socket no longer does. */
 void tg_conn_forget_socket_bytes(struct tg_conn *conn);
-/* What waited in the socket is written. */
+/* It is with the kernel: the socket takes more. */
 void tg_conn_socket_drained(struct tg_conn *conn);
 /* The manager's task: flushes connections, then calls back. */
 void tg_connmgr_flush(struct tg_connmgr *mgr);

@@ -10,11 +10,13 @@ struct tg_send {
     struct tg_frame *frame;
     tg_sent_fn *sent; /* NULL: nobody wants to know */
     void *arg;
-    size_t len;
-    uint32_t payload_len; /* for the counters */
-    bool data;            /* not a control frame */
     enum tg_err outcome;
 };
+
+static struct tg_send *send_of(struct tg_list *node)
+{
+    return TG_CONTAINER(node, struct tg_send, node);
+}
 
 static bool is_data(const struct tg_frame *frame)
 {
@@ -27,22 +29,15 @@ static size_t header_len(const struct tg_frame *frame)
     return short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
 }
 
-static void drop_frame(struct tg_send *send)
-{
-    if (send->frame != NULL) {
-        tg_frame_unref(send->frame);
-        send->frame = NULL;
-    }
-}
-
 /* Takes it off its connection. */
 static void detach(struct tg_send *send)
 {
     struct tg_conn *conn = send->conn;
-    conn->queued_bytes -= send->len;
-    tg_counter_sub(&conn->mgr->counters.queued_bytes, send->len);
+    conn->queued_bytes -= send->frame->len;
+    tg_counter_sub(&conn->mgr->counters.queued_bytes, send->frame->len);
     tg_list_remove(&send->node);
-    drop_frame(send);
+    tg_frame_unref(send->frame);
+    send->frame = NULL;
     send->conn = NULL;
 }
 
@@ -50,12 +45,13 @@ static void settle(struct tg_send *send, enum tg_err outcome)
 {
     struct tg_conn *conn = send->conn;
     struct tg_connmgr *mgr = conn->mgr;
-    detach(send);
-    if (outcome == TG_OK && send->data) {
+    const struct tg_frame *frame = send->frame;
+    if (outcome == TG_OK && is_data(frame)) {
         conn->active_ms = tg_loop_now_ms(mgr->loop);
         tg_counter_add(&mgr->counters.messages_out, 1);
-        tg_counter_add(&mgr->counters.bytes_out, send->payload_len);
+        tg_counter_add(&mgr->counters.bytes_out, frame->len - header_len(frame));
     }
+    detach(send);
     if (send->sent == NULL) {
         free(send);
         return;
@@ -96,12 +92,9 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     send->frame = tg_frame_ref(frame);
     send->sent = sent;
     send->arg = arg;
-    send->len = frame->len;
-    send->payload_len = (uint32_t)(frame->len - header_len(frame));
-    send->data = is_data(frame);
     tg_list_append(&conn->queue, &send->node);
-    conn->queued_bytes += send->len;
-    tg_counter_add(&mgr->counters.queued_bytes, send->len);
+    conn->queued_bytes += frame->len;
+    tg_counter_add(&mgr->counters.queued_bytes, frame->len);
     mark_dirty(conn);
     if (out != NULL) {
         *out = send;
@@ -111,7 +104,7 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
 
 enum tg_err tg_send_withdraw(struct tg_send *send)
 {
-    if (send->conn == NULL || send->frame == NULL) {
+    if (send->conn == NULL) {
         return TG_EAGAIN;
     }
     detach(send);
@@ -130,11 +123,6 @@ void tg_send_forget(struct tg_send *send)
 }
 
 /* ---- writing ---- */
-
-static struct tg_send *send_of(struct tg_list *node)
-{
-    return TG_CONTAINER(node, struct tg_send, node);
-}
 
 /* The bytes of the first frames of the queue, as many as fit into one write; returns how many frames. One
  * alone is not copied. */
@@ -163,6 +151,16 @@ static size_t gather(struct tg_conn *conn, struct tg_slice *bytes)
     return count;
 }
 
+/* The kernel had no room for all of it. How much it did take is not known: the whole write counts against the
+ * limit until the last byte is gone. */
+static void keep_in_socket(struct tg_conn *conn, size_t len)
+{
+    conn->blocked = true;
+    conn->socket_bytes = len;
+    conn->queued_bytes += len;
+    tg_counter_add(&conn->mgr->counters.queued_bytes, len);
+}
+
 void tg_conn_flush(struct tg_conn *conn)
 {
     while (!conn->blocked && !tg_list_empty(&conn->queue)) {
@@ -174,31 +172,20 @@ void tg_conn_flush(struct tg_conn *conn)
             tg_conn_drop_sends(conn);
             return;
         }
-        conn->blocked = err == TG_EAGAIN;
-        if (conn->blocked) {
-            /* The socket has taken them as the kernel would have; they count against the limit until they are
-             * gone. */
-            conn->socket_bytes = bytes.len;
-            conn->queued_bytes += bytes.len;
-            tg_counter_add(&conn->mgr->counters.queued_bytes, bytes.len);
-        }
         while (count-- > 0) {
-            settle(send_of(tg_list_pop(&conn->queue)), TG_OK);
+            settle(send_of(conn->queue.next), TG_OK);
         }
-    }
-}
-
-static void settle_all(struct tg_list *sends, enum tg_err outcome)
-{
-    struct tg_list *node;
-    while ((node = tg_list_pop(sends)) != NULL) {
-        settle(send_of(node), outcome);
+        if (err == TG_EAGAIN) {
+            keep_in_socket(conn, bytes.len);
+        }
     }
 }
 
 void tg_conn_drop_sends(struct tg_conn *conn)
 {
-    settle_all(&conn->queue, TG_ECLOSED);
+    while (!tg_list_empty(&conn->queue)) {
+        settle(send_of(conn->queue.next), TG_ECLOSED);
+    }
 }
 
 void tg_conn_forget_socket_bytes(struct tg_conn *conn)

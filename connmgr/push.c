@@ -38,10 +38,9 @@ struct tg_push_op {
     uint64_t correlation; /* of the question, ours or the asker's */
     enum tg_push_verb verb;
     enum tg_push_outcome outcome;
-    struct tg_send *send; /* while the frame is on its way */
+    struct tg_send *send; /* until on_sent */
     struct tg_timer timer;
     bool starting;                   /* inside tg_push_start: the callback comes later */
-    bool late;                       /* the time was over, and the frame could not be withdrawn */
     const struct tg_conn_info *info; /* GET, served here: a reference */
     int64_t last_active_ms;
 };
@@ -150,8 +149,7 @@ static void on_sent(void *arg, enum tg_err err)
     finish(op, err == TG_OK ? TG_PUSH_DONE : TG_PUSH_GONE);
 }
 
-/* The time is over. A frame that cannot be withdrawn is the socket's, which writes it as soon as the client
- * reads: to call that a failure would make the caller send it twice. */
+/* The time is over. */
 static void on_deadline(struct tg_timer *timer)
 {
     struct tg_push_op *op = TG_CONTAINER(timer, struct tg_push_op, timer);
@@ -160,14 +158,7 @@ static void on_deadline(struct tg_timer *timer)
     } else if (tg_send_withdraw(op->send) == TG_OK) {
         op->send = NULL;
         finish(op, TG_PUSH_BUSY);
-    } else if (!op->late) {
-        op->late = true; /* its callback may be due in this very pass, and knows better */
-        tg_timer_start(op->push->loop, &op->timer, 0);
-    } else {
-        tg_send_forget(op->send);
-        op->send = NULL;
-        finish(op, TG_PUSH_DONE);
-    }
+    } /* else its fate is settled, and on_sent is due */
 }
 
 static enum tg_push_outcome outcome_of(enum tg_err err)

@@ -9,10 +9,9 @@
 enum tg_push_verb { TG_PUSH_POST, TG_PUSH_GET, TG_PUSH_DELETE };
 
 enum tg_push_outcome {
-    TG_PUSH_DONE, /* POST: written to the socket, or, when the time was over, in part, so that it cannot be
-                     withdrawn; GET: info filled; DELETE: close begun */
+    TG_PUSH_DONE, /* POST: the socket has taken it; GET: info filled; DELETE: close begun */
     TG_PUSH_GONE, /* the owner says so: never opened, closing, closed, of another API, or of a dead node */
-    TG_PUSH_BUSY, /* the client's queue is full, or the frame was not written in time and was withdrawn */
+    TG_PUSH_BUSY, /* the client's queue is full, or the frame waited in it too long and was withdrawn */
     TG_PUSH_UNREACHABLE, /* the owner could not be asked, or did not answer in time: nobody knows */
     TG_PUSH_FAILED       /* out of memory */
 };
@@ -23,8 +22,8 @@ struct tg_push_request {
     struct tg_slice api_id;        /* another API's connection is gone for this one */
     struct tg_slice payload;       /* POST; valid UTF-8 unless binary */
     bool binary;
-    uint64_t timeout_ms; /* how long the owner may try; one of another worker that is silent is given up 2 s
-                            later */
+    uint64_t timeout_ms; /* POST: how long the frame may wait for the socket; an owner on another worker that
+                            is silent is given up 2 s later */
     int close_code;      /* DELETE */
     struct tg_slice close_reason;
 };
@@ -50,7 +49,8 @@ enum tg_err tg_push_check_id(const struct tg_push *push, struct tg_slice connect
  */
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
                           void *arg, struct tg_push_op **out) TG_MUST_CHECK;
-/* The caller no longer waits; a frame not yet written is withdrawn where that is still possible. */
+/* The caller no longer waits. A frame in a send queue of this worker is withdrawn; another worker that was
+ * asked does what it was asked. */
 void tg_push_cancel(struct tg_push_op *op);
 
 #endif

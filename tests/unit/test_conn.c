@@ -157,26 +157,67 @@ static void test_each_visits_the_open_ones(void **state)
     end_conn(second);
 }
 
-static void test_cut_reaches_closes_under_way(void **state)
+/* ---- cutting ---- */
+
+static void test_cut(void **state)
 {
     struct fixture *fixture = *state;
     struct tg_socket *open = open_conn(fixture), *closing = open_conn(fixture);
+    struct outcome taken = {0}, waiting = {0};
     struct tg_conn_handle reserved;
     char id[TG_CONNID_LEN + 1];
     assert_int_equal(tg_conn_reserve(fixture->mgr, &reserved, id), TG_OK);
-    tg_conn_close(closing->conn, 1001, TG_LIT("Going away"));
-    tg_connmgr_cut(fixture->mgr);
-    assert_int_equal(open->closes, 1);
-    assert_int_equal(open->close_code, 0);
-    assert_int_equal(closing->closes, 2);
-    assert_int_equal(closing->close_code, 0);
+    open->next = TG_EAGAIN;
+    assert_int_equal(send_text(open->conn, "one", &taken, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(send_text(open->conn, "two", &waiting, NULL), TG_OK);
+    tg_conn_close(closing->conn, 4001, TG_LIT("kicked"));
+    for (int i = 1; i <= 2; i++) { /* the second time, the sockets have still not ended */
+        tg_connmgr_cut(fixture->mgr);
+        assert_int_equal(open->closes, i);
+        assert_int_equal(open->close_code, 0);
+        assert_int_equal(closing->closes, i + 1);
+        assert_int_equal(closing->close_code, 0);
+    }
+    assert_int_equal(open->writes, 1);
+    assert_int_equal(waiting.calls, 0); /* never from inside */
+    turn(fixture->loop);
+    assert_int_equal(taken.calls, 1);
+    assert_int_equal(taken.err, TG_OK);
+    assert_int_equal(waiting.calls, 1);
+    assert_int_equal(waiting.err, TG_ECLOSED);
+    assert_int_equal(fixture->closed, 0);
+    assert_non_null(tg_conn_get(fixture->mgr, reserved)); /* its handshake ends it */
     fake_end(closing, 1006, "", false);
-    assert_int_equal(fixture->code, 1001);
+    assert_int_equal(fixture->code, 4001); /* what was asked for first */
+    assert_string_equal(fixture->reason, "kicked");
     fake_end(open, 1006, "", false);
     assert_int_equal(fixture->code, 1006);
-    tg_conn_release(fixture->mgr, reserved);
+    assert_int_equal(fixture->closed, 2);
+    assert_int_equal(count(&tg_connmgr_counters(fixture->mgr)->queued_bytes), 0);
     fake_socket_free(open);
     fake_socket_free(closing);
+    tg_conn_release(fixture->mgr, reserved);
+    tg_connmgr_cut(fixture->mgr);
+}
+
+static void cut_all(struct fixture *fixture, struct tg_conn *conn)
+{
+    (void)conn;
+    tg_connmgr_cut(fixture->mgr);
+}
+
+/* Nothing is asked of a socket that has told its end. */
+static void test_cut_while_an_end_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *ended = open_conn(fixture), *other = open_conn(fixture);
+    fixture->during_closed = cut_all;
+    fake_end(ended, 1000, "", true);
+    assert_int_equal(ended->closes, 0);
+    assert_int_equal(other->closes, 1);
+    fake_socket_free(ended);
+    end_conn(other);
 }
 
 /* ---- what is known of a connection ---- */
@@ -463,7 +504,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_handles_that_name_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_altered_ids_reach_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_visits_the_open_ones, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_cut_reaches_closes_under_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_while_an_end_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_info_is_copied, setup, teardown),
         cmocka_unit_test(test_no_user_agent_is_not_an_empty_one),
         cmocka_unit_test_setup_teardown(test_messages_reach_the_owner, setup, teardown),

@@ -105,29 +105,59 @@ static void test_large_frames(void **state)
     end_conn(socket);
 }
 
-static void test_frames_in_the_socket_are_sent_when_it_is_writable(void **state)
+static void test_a_frame_is_sent_when_the_socket_has_taken_it(void **state)
 {
     struct fixture *fixture = *state;
     struct tg_socket *socket = open_conn(fixture);
     struct outcome first = {0}, second = {0};
     socket->next = TG_EAGAIN;
     assert_int_equal(send_text(socket->conn, "one", &first, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "uno", &first, NULL), TG_OK);
     turn(fixture->loop);
     assert_int_equal(socket->writes, 1);
-    assert_int_equal(first.calls, 0);
-    assert_int_equal(queued(fixture), 5);
+    assert_int_equal(first.calls, 2);
+    assert_int_equal(first.err, TG_OK);
+    assert_int_equal(queued(fixture), 10); /* in the socket */
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->messages_out), 2);
     assert_int_equal(send_text(socket->conn, "two", &second, NULL), TG_OK);
     turn(fixture->loop);
     assert_int_equal(socket->writes, 1); /* not before on_writable */
-    assert_int_equal(queued(fixture), 10);
+    assert_int_equal(second.calls, 0);
+    assert_int_equal(queued(fixture), 15);
     fake_writable(socket);
-    assert_int_equal(first.calls, 0); /* never from inside */
     assert_int_equal(queued(fixture), 5);
+    assert_int_equal(second.calls, 0); /* never from inside */
     turn(fixture->loop);
-    assert_int_equal(first.calls, 1);
-    assert_int_equal(first.err, TG_OK);
     assert_int_equal(second.calls, 1);
-    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
+    assert_int_equal(second.err, TG_OK);
+    assert_int_equal(first.calls, 2);
+    assert_int_equal(queued(fixture), 0);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03uno\x81\x03two");
+    end_conn(socket);
+}
+
+/* Each write that is taken with TG_EAGAIN counts until it is gone, then the next one does. */
+static void test_a_socket_that_blocks_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    for (int i = 1; i <= 3; i++) {
+        socket->next = TG_EAGAIN;
+        assert_int_equal(send_text(socket->conn, "one", &outcome, NULL), TG_OK);
+        turn(fixture->loop);
+        assert_int_equal(outcome.calls, i);
+        assert_int_equal(queued(fixture), 5);
+        tg_conn_socket_events.on_writable(socket->conn);
+        assert_int_equal(queued(fixture), 0);
+    }
+    tg_conn_socket_events.on_writable(socket->conn); /* uncalled for */
+    assert_int_equal(queued(fixture), 0);
+    socket->next = TG_ECLOSED;
+    assert_int_equal(send_text(socket->conn, "two", &outcome, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(outcome.err, TG_ECLOSED);
+    assert_int_equal(queued(fixture), 0);
     end_conn(socket);
 }
 
@@ -146,10 +176,33 @@ static void test_full_queue(void **state)
     assert_int_equal(send_text(socket->conn, "123", NULL, NULL), TG_OK);
     assert_int_equal(send_text(socket->conn, "", NULL, NULL), TG_EBUSY);
     assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->rejected), 3);
+    assert_int_equal(queued(fixture), 7 + 5);
     fake_writable(socket);
+    assert_int_equal(queued(fixture), 5);
     assert_int_equal(send_text(socket->conn, "12345", NULL, NULL), TG_OK);
     end_conn(socket);
     turn(fixture->loop);
+}
+
+/* As for an empty queue: one frame of any length may wait in the socket, and nothing behind it. */
+static void test_the_socket_has_more_than_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->settings.max_queued_bytes = 12;
+    struct tg_socket *socket = open_conn(fixture);
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_text(socket->conn, "longer than the limit", NULL, NULL), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(queued(fixture), 23);
+    assert_int_equal(send_text(socket->conn, "", NULL, NULL), TG_EBUSY);
+    fixture->settings.max_queued_bytes = 25;
+    tg_conn_configure(socket->conn, &fixture->settings);
+    assert_int_equal(send_text(socket->conn, "", NULL, NULL), TG_OK);
+    assert_int_equal(send_text(socket->conn, "", NULL, NULL), TG_EBUSY);
+    fake_writable(socket);
+    turn(fixture->loop);
+    assert_int_equal(queued(fixture), 0);
+    end_conn(socket);
 }
 
 static void test_withdraw(void **state)
@@ -164,19 +217,38 @@ static void test_withdraw(void **state)
     assert_int_equal(socket->writes, 0);
 
     socket->next = TG_EAGAIN;
-    assert_int_equal(send_text(socket->conn, "two", &other, &send), TG_OK);
+    assert_int_equal(send_text(socket->conn, "two", &other, NULL), TG_OK);
     turn(fixture->loop);
-    assert_int_equal(tg_send_withdraw(send), TG_EAGAIN); /* in the socket */
-    struct tg_send *third;
-    assert_int_equal(send_text(socket->conn, "three", &outcome, &third), TG_OK);
-    assert_int_equal(tg_send_withdraw(third), TG_OK); /* behind it */
+    assert_int_equal(other.calls, 1);
+    assert_int_equal(send_text(socket->conn, "three", &outcome, &send), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(tg_send_withdraw(send), TG_OK); /* it waited for the socket */
+    assert_int_equal(queued(fixture), 5);
     fake_writable(socket);
-    assert_int_equal(tg_send_withdraw(send), TG_EAGAIN); /* written, to be called back */
     turn(fixture->loop);
     assert_int_equal(outcome.calls, 0);
-    assert_int_equal(other.calls, 1);
     ASSERT_WRITTEN(socket, "\x81\x03two");
     end_conn(socket);
+}
+
+static void test_withdraw_when_the_callback_is_due(void **state)
+{
+    static const enum tg_err outcomes[] = {TG_OK, TG_EAGAIN, TG_ECLOSED};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
+        struct tg_socket *socket = open_conn(fixture);
+        struct outcome outcome = {0};
+        struct tg_send *send;
+        assert_int_equal(send_text(socket->conn, "one", &outcome, &send), TG_OK);
+        socket->next = outcomes[i];
+        tg_conn_close(socket->conn, 1000, TG_EMPTY); /* writes it */
+        assert_int_equal(tg_send_withdraw(send), TG_EAGAIN);
+        end_conn(socket);
+        assert_int_equal(tg_send_withdraw(send), TG_EAGAIN);
+        turn(fixture->loop);
+        assert_int_equal(outcome.calls, 1);
+        assert_int_equal(outcome.err, outcomes[i] == TG_ECLOSED ? TG_ECLOSED : TG_OK);
+    }
 }
 
 static void test_forget(void **state)
@@ -184,21 +256,24 @@ static void test_forget(void **state)
     struct fixture *fixture = *state;
     struct tg_socket *socket = open_conn(fixture);
     struct outcome outcome = {0};
-    struct tg_send *queued_one, *taken, *settled;
+    struct tg_send *queued_one, *waiting, *settled;
     assert_int_equal(send_text(socket->conn, "one", &outcome, &queued_one), TG_OK);
     tg_send_forget(queued_one);
     turn(fixture->loop);
     socket->next = TG_EAGAIN;
-    assert_int_equal(send_text(socket->conn, "two", &outcome, &taken), TG_OK);
+    assert_int_equal(send_text(socket->conn, "two", NULL, NULL), TG_OK);
     turn(fixture->loop);
-    tg_send_forget(taken);
+    assert_int_equal(send_text(socket->conn, "three", &outcome, &waiting), TG_OK);
+    turn(fixture->loop);
+    tg_send_forget(waiting);
     fake_writable(socket);
-    assert_int_equal(send_text(socket->conn, "three", &outcome, &settled), TG_OK);
+    turn(fixture->loop);
+    assert_int_equal(send_text(socket->conn, "four", &outcome, &settled), TG_OK);
     tg_conn_close(socket->conn, 0, TG_EMPTY);
     tg_send_forget(settled);
     turn(fixture->loop);
     assert_int_equal(outcome.calls, 0);
-    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two\x81\x05three");
     end_conn(socket);
 }
 
@@ -238,11 +313,13 @@ static void test_close_of_a_blocked_connection(void **state)
     turn(fixture->loop);
     assert_int_equal(waiting.calls, 1);
     assert_int_equal(waiting.err, TG_ECLOSED);
-    assert_int_equal(taken.calls, 0); /* the socket may still get it out */
+    assert_int_equal(queued(fixture), 5); /* the socket may still get it out */
     end_conn(socket);
+    assert_int_equal(queued(fixture), 0);
     turn(fixture->loop);
     assert_int_equal(taken.calls, 1);
-    assert_int_equal(taken.err, TG_ECLOSED);
+    assert_int_equal(taken.err, TG_OK);
+    assert_int_equal(waiting.calls, 1);
 }
 
 static void test_socket_that_drains_while_closing(void **state)
@@ -253,12 +330,15 @@ static void test_socket_that_drains_while_closing(void **state)
     socket->next = TG_EAGAIN;
     assert_int_equal(send_text(socket->conn, "one", &taken, NULL), TG_OK);
     tg_conn_close(socket->conn, 1000, TG_EMPTY);
-    turn(fixture->loop);
     assert_int_equal(taken.calls, 0);
-    fake_writable(socket);
     turn(fixture->loop);
     assert_int_equal(taken.calls, 1);
     assert_int_equal(taken.err, TG_OK);
+    assert_int_equal(queued(fixture), 5);
+    fake_writable(socket);
+    assert_int_equal(queued(fixture), 0);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
     end_conn(socket);
 }
 
@@ -377,7 +457,8 @@ static void test_callback_that_closes_others(void **state)
     end_conn(second);
     turn(fixture->loop);
     assert_int_equal(blocked.calls, 1);
-    assert_int_equal(blocked.err, TG_ECLOSED);
+    assert_int_equal(blocked.err, TG_OK);
+    assert_int_equal(behind.calls, 1);
 }
 
 static void send_next(void *arg, enum tg_err err)
@@ -418,10 +499,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_write_a_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_frame_for_many_connections, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_frames, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_frames_in_the_socket_are_sent_when_it_is_writable, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_frame_is_sent_when_the_socket_has_taken_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_socket_that_blocks_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_socket_has_more_than_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_withdraw, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_withdraw_when_the_callback_is_due, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_sends_what_is_queued, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_of_a_blocked_connection, setup, teardown),

@@ -22,6 +22,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    const struct fixture *fixture = *state;
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->queued_bytes), 0);
     fixture_free(*state);
     free(*state);
     return 0;
@@ -75,7 +77,7 @@ static void test_idle(void **state)
     end_going_away(fixture, socket);
 }
 
-enum activity { MESSAGE, TOUCH, SEND, CONTROL };
+enum activity { MESSAGE, TOUCH, SEND, SEND_TO_SOCKET, CONTROL };
 
 static void act(struct fixture *fixture, struct tg_socket *socket, enum activity what)
 {
@@ -85,6 +87,11 @@ static void act(struct fixture *fixture, struct tg_socket *socket, enum activity
         break;
     case TOUCH:
         tg_conn_touch(socket->conn);
+        break;
+    case SEND_TO_SOCKET: /* the kernel has no room for it */
+        socket->next = TG_EAGAIN;
+        assert_int_equal(send_text(socket->conn, "hello", NULL, NULL), TG_OK);
+        turn(fixture->loop);
         break;
     case SEND:
         assert_int_equal(send_text(socket->conn, "hello", NULL, NULL), TG_OK);
@@ -185,8 +192,8 @@ static void test_pings_do_not_keep_alive(void **state)
     socket->next = TG_EAGAIN;
     assert_true(until_closed(fixture, socket, start) >= SHORT_MS);
     assert_true(socket->writes <= 1);
+    assert_true(tg_buf_size(&socket->written) <= sizeof PING - 1);
     end_going_away(fixture, socket);
-    turn(fixture->loop);
 }
 
 static void test_new_settings(void **state)

@@ -160,7 +160,7 @@ static void test_post(void **state)
     }
 }
 
-static void test_post_is_done_when_it_is_written(void **state)
+static void test_post_is_done_when_the_socket_has_taken_it(void **state)
 {
     struct gateway *gateway = *state;
     for (size_t owner = 0; owner < 2; owner++) {
@@ -170,11 +170,15 @@ static void test_post_is_done_when_it_is_written(void **state)
         post(gateway, socket, "one", LONG_MS, &result);
         turn_both(gateway);
         assert_int_equal(socket->writes, 1);
+        assert_outcome(&result, TG_PUSH_DONE);
+        post(gateway, socket, "two", LONG_MS, &result);
+        turn_both(gateway);
         assert_int_equal(result.calls, 0);
         fake_writable(socket);
         assert_int_equal(result.calls, 0);
         turn_both(gateway);
         assert_outcome(&result, TG_PUSH_DONE);
+        ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
         end_conn(socket);
     }
 }
@@ -369,12 +373,14 @@ static void test_full_queue(void **state)
         socket->next = TG_EAGAIN;
         post(gateway, socket, "12345", LONG_MS, &first);
         turn_both(gateway);
-        post(gateway, socket, "12345", LONG_MS, &second);
+        assert_outcome(&first, TG_PUSH_DONE);
+        post(gateway, socket, "12345", LONG_MS, &second); /* what waits in the socket counts */
         turn_both(gateway);
         assert_outcome(&second, TG_PUSH_BUSY);
         fake_writable(socket);
+        post(gateway, socket, "12345", LONG_MS, &second);
         turn_both(gateway);
-        assert_outcome(&first, TG_PUSH_DONE);
+        assert_outcome(&second, TG_PUSH_DONE);
         end_conn(socket);
     }
 }
@@ -392,7 +398,7 @@ static void test_connection_ends_meanwhile(void **state)
         turn_both(gateway);
         fake_end(socket, 1006, "", true);
         turn_both(gateway);
-        assert_outcome(&first, TG_PUSH_GONE);
+        assert_outcome(&first, TG_PUSH_DONE);
         assert_outcome(&second, TG_PUSH_GONE);
         fake_socket_free(socket);
     }
@@ -401,83 +407,61 @@ static void test_connection_ends_meanwhile(void **state)
 static void test_time_is_over_for_a_waiting_frame(void **state)
 {
     struct gateway *gateway = *state;
-    struct tg_socket *socket = open_conn(&gateway->workers[0].fixture);
-    struct result first, second;
-    socket->next = TG_EAGAIN;
-    post(gateway, socket, "one", LONG_MS, &first);
-    turn_both(gateway);
-    post(gateway, socket, "two", SHORT_MS, &second);
-    uint64_t begin = tg_loop_now_ms(gateway->workers[0].fixture.loop);
-    wait_for(gateway, &second);
-    assert_outcome(&second, TG_PUSH_BUSY);
-    assert_true(tg_loop_now_ms(gateway->workers[0].fixture.loop) - begin >= SHORT_MS);
-    fake_writable(socket);
-    turn_both(gateway);
-    assert_outcome(&first, TG_PUSH_DONE);
-    ASSERT_WRITTEN(socket, "\x81\x03one"); /* the second was taken back */
-    end_conn(socket);
-}
-
-/* A frame that the socket has in part cannot be taken back, and the client gets it when it reads again: once,
- * since nobody is told to send it again. */
-static void test_time_is_over_for_half_a_frame(void **state)
-{
-    struct gateway *gateway = *state;
     for (size_t owner = 0; owner < 2; owner++) {
-        const uint64_t timeout_ms = owner == 0 ? SHORT_MS : 1000;
-        struct tg_loop *loop = gateway->workers[0].fixture.loop;
-        struct tg_socket *socket = open_conn(&gateway->workers[owner].fixture);
-        struct result result;
+        struct fixture *fixture = &gateway->workers[owner].fixture;
+        const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+        struct tg_socket *socket = open_conn(fixture);
+        struct result first, second;
         socket->next = TG_EAGAIN;
-        post(gateway, socket, "one", timeout_ms, &result);
-        uint64_t begin = tg_loop_now_ms(loop);
-        while (result.calls == 0) {
+        post(gateway, socket, "one", LONG_MS, &first);
+        turn_both(gateway);
+        assert_outcome(&first, TG_PUSH_DONE);
+        uint64_t begin = tg_loop_now_ms(fixture->loop);
+        post(gateway, socket, "two", SHORT_MS, &second);
+        while (second.calls == 0) {
             turn_both(gateway);
         }
-        assert_outcome(&result, TG_PUSH_DONE);
-        assert_true(tg_loop_now_ms(loop) - begin >= timeout_ms / 2);
+        assert_outcome(&second, TG_PUSH_BUSY);
+        assert_true(tg_loop_now_ms(fixture->loop) - begin >= SHORT_MS);
+        assert_int_equal(atomic_load(&counters->queued_bytes), 5);
         fake_writable(socket);
         turn_both(gateway);
-        assert_int_equal(result.calls, 1);
+        assert_int_equal(second.calls, 1);
+        ASSERT_WRITTEN(socket, "\x81\x03one"); /* the second was taken back */
+        assert_int_equal(atomic_load(&counters->queued_bytes), 0);
         end_conn(socket);
     }
 }
 
-/* The end of the connection and the end of the time in one pass: the connection's counts. */
-static void test_time_is_over_as_the_connection_ends(void **state)
+struct closer {
+    struct tg_timer timer;
+    struct tg_conn *conn;
+};
+
+static void close_now(struct tg_timer *timer)
+{
+    struct closer *closer = TG_CONTAINER(timer, struct closer, timer);
+    tg_conn_close(closer->conn, 0, TG_EMPTY);
+}
+
+/* The frame's fate is settled, and its callback due, when its time is over in the same pass. */
+static void test_time_is_over_when_the_end_is_known(void **state)
 {
     struct gateway *gateway = *state;
     struct tg_loop *loop = gateway->workers[0].fixture.loop;
     struct tg_socket *socket = open_conn(&gateway->workers[0].fixture);
+    struct closer closer = {.conn = socket->conn};
     struct result result;
     socket->next = TG_EAGAIN;
-    post(gateway, socket, "one", SHORT_MS, &result);
-    turn(loop);
-    uint64_t due = tg_loop_now_ms(loop) + SHORT_MS;
-    while (tg_loop_now_ns() / 1000000 <= due) { /* past it, without a pass of the loop */
-    }
-    end_conn(socket);
+    post(gateway, socket, "one", LONG_MS, &result);
     turn_both(gateway);
+    tg_timer_init(&closer.timer, close_now);
+    tg_timer_start(loop, &closer.timer, 1);
+    post(gateway, socket, "two", 1, &result); /* due with the other, and after it */
+    wait_for(gateway, &result);
     assert_outcome(&result, TG_PUSH_GONE);
-}
-
-static void test_owner_takes_a_frame_back_in_time(void **state)
-{
-    struct gateway *gateway = *state;
-    struct tg_socket *socket = open_conn(&gateway->workers[1].fixture);
-    struct result first, second;
-    socket->next = TG_EAGAIN;
-    post(gateway, socket, "one", LONG_MS, &first);
     turn_both(gateway);
-    post(gateway, socket, "two", 2000, &second);
-    while (second.calls == 0) {
-        turn_both(gateway);
-    }
-    assert_outcome(&second, TG_PUSH_BUSY);
-    fake_writable(socket);
-    turn_both(gateway);
-    assert_outcome(&first, TG_PUSH_DONE);
-    ASSERT_WRITTEN(socket, "\x81\x03one");
+    assert_int_equal(result.calls, 1);
     end_conn(socket);
 }
 
@@ -538,9 +522,8 @@ static void test_owner_ends_with_a_frame_on_its_way(void **state)
     turn_both(gateway);
     tg_push_free(gateway->workers[1].push);
     gateway->workers[1].push = NULL;
-    wait_for(gateway, &first);
+    assert_outcome(&first, TG_PUSH_DONE);
     wait_for(gateway, &second);
-    assert_outcome(&first, TG_PUSH_UNREACHABLE);
     assert_outcome(&second, TG_PUSH_UNREACHABLE);
     end_conn(socket);
 }
@@ -571,22 +554,26 @@ static void test_cancel(void **state)
     for (size_t owner = 0; owner < 2; owner++) {
         struct tg_socket *socket = open_conn(&gateway->workers[owner].fixture);
         struct tg_push_request request = request_for(TG_PUSH_GET, tg_conn_id(socket->conn));
-        struct result get, taken, waiting;
+        struct result get, taken, waiting, settled;
         assert_int_equal(start(gateway, &request, &get), TG_OK);
         tg_push_cancel(get.op);
         socket->next = TG_EAGAIN;
         post(gateway, socket, "one", LONG_MS, &taken);
         turn_both(gateway);
-        tg_push_cancel(taken.op);
+        assert_outcome(&taken, TG_PUSH_DONE);
         post(gateway, socket, "two", LONG_MS, &waiting);
-        turn(gateway->workers[0].fixture.loop);
+        turn_both(gateway);
         tg_push_cancel(waiting.op);
         fake_writable(socket);
         turn_both(gateway);
-        assert_int_equal(get.calls + taken.calls + waiting.calls, 0);
         if (owner == 0) {
             ASSERT_WRITTEN(socket, "\x81\x03one"); /* the second was taken back */
         }
+        post(gateway, socket, "three", LONG_MS, &settled);
+        tg_conn_close(socket->conn, 1000, TG_EMPTY); /* the callback is due, or the question on its way */
+        tg_push_cancel(settled.op);
+        turn_both(gateway);
+        assert_int_equal(get.calls + waiting.calls + settled.calls, 0);
         end_conn(socket);
     }
 }
@@ -674,7 +661,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_post, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_post_is_done_when_it_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_post_is_done_when_the_socket_has_taken_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_post_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_get, setup, teardown),
         cmocka_unit_test_setup_teardown(test_get_without_user_agent, setup, teardown),
@@ -685,9 +672,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connection_ends_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_time_is_over_for_a_waiting_frame, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_time_is_over_for_half_a_frame, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_time_is_over_as_the_connection_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_owner_takes_a_frame_back_in_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_time_is_over_when_the_end_is_known, setup, teardown),
         cmocka_unit_test_setup_teardown(test_owner_does_not_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inbox_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_owner_has_ended, setup, teardown),
