@@ -730,9 +730,9 @@ static void calls_are_logged(void **state)
     assert_true(len > 0);
     rows[len] = '\0';
     assert_non_null(strstr(rows, "CONNECTION_API|POST /@connections/{connectionId}|410|" ID
-                                 "|prod|203.0.113.9|-|chat.example.com|- "));
+                                 "|prod|203.0.113.9|-|chat.example.com:8080|- "));
     assert_non_null(strstr(rows, "\nCONNECTION_API|GET /@connections/{connectionId}|403|" ID
-                                 "|prod|203.0.113.9|Missing Authentication Token|chat.example.com|- "));
+                                 "|prod|203.0.113.9|Missing Authentication Token|chat.example.com:8080|- "));
     (void)close(pipe_fds[0]);
     (void)close(pipe_fds[1]);
 }
