@@ -356,7 +356,8 @@ void tg_management_abort(struct tg_engine *engine)
         if (call->op != NULL) {
             tg_push_cancel(call->op);
             call->op = NULL;
-            fail(call, MANAGEMENT_UNREACHABLE);
         }
+        tg_task_cancel(&call->end);
+        fail(call, MANAGEMENT_UNREACHABLE); /* also one whose body has not come yet */
     }
 }

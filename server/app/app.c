@@ -272,13 +272,27 @@ static enum tg_err prepare(struct tg_app *app)
     return err;
 }
 
+enum { SIGNALS = 3 };
+
+static const int signal_numbers[SIGNALS] = {SIGHUP, SIGTERM, SIGINT};
+
+/* They wait (SIG_BLOCK) while nobody would handle them: before the start is over and during the end. */
+static void mask_signals(int how)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < SIGNALS; i++) {
+        (void)sigaddset(&set, signal_numbers[i]);
+    }
+    (void)pthread_sigmask(how, &set, NULL);
+}
+
 static void run(struct tg_app *app)
 {
-    struct tg_signal *signals[3] = {NULL};
-    static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+    struct tg_signal *signals[SIGNALS] = {NULL};
     enum tg_err err = TG_OK;
-    for (size_t i = 0; err == TG_OK && i < 3; i++) {
-        err = tg_signal_new(app->loop, numbers[i], on_signal, app, &signals[i]);
+    for (size_t i = 0; err == TG_OK && i < SIGNALS; i++) {
+        err = tg_signal_new(app->loop, signal_numbers[i], on_signal, app, &signals[i]);
     }
     size_t started = 0;
     while (err == TG_OK && started < app->worker_count) {
@@ -290,7 +304,9 @@ static void run(struct tg_app *app)
         tg_log(&app->log, TG_LOG_INFO, "tidegate is ready", TG_KV_CSTR("version", TG_VERSION),
                TG_KV_INT("workers", app->worker_count), TG_KV_INT("apis", app->config->model.apis.count),
                TG_KV_INT("maxClients", app->max_descriptors));
+        mask_signals(SIG_UNBLOCK); /* on this thread alone */
         tg_loop_run(app->loop);
+        mask_signals(SIG_BLOCK);
     } else {
         tg_log(&app->log, TG_LOG_ERROR, "cannot start", TG_KV_ERR(err));
         for (size_t i = 0; i < started; i++) {
@@ -300,20 +316,25 @@ static void run(struct tg_app *app)
     for (size_t i = 0; i < app->worker_count; i++) {
         tg_worker_join(app->workers[i]);
     }
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < SIGNALS; i++) {
         tg_signal_free(signals[i]);
     }
 }
 
 static void clean_up(struct tg_app *app)
 {
-    for (size_t i = 0; i < app->config->listeners.count; i++) {
-        tg_listen_unlink(&app->config->listeners.items[i].socket_address);
-    }
+    tg_admin_free(app->admin); /* answers what still waits for metrics, with the workers' counters */
+    app->admin = NULL;
     for (size_t i = 0; i < app->worker_count; i++) {
         tg_worker_free(app->workers[i]);
     }
-    tg_admin_free(app->admin);
+    /* Now that nobody of this process accepts on them. */
+    for (size_t i = 0; i < app->config->listeners.count; i++) {
+        tg_listen_unlink(&app->config->listeners.items[i].socket_address);
+    }
+    if (app->config->admin.address.len > 0) {
+        tg_listen_unlink(&app->config->admin.socket_address);
+    }
     if (app->bus != NULL) {
         tg_bus_free(app->bus);
     }
@@ -350,6 +371,7 @@ int tg_app_serve(const struct tg_config_source *source)
     if (err != TG_OK) {
         return 1;
     }
+    mask_signals(SIG_BLOCK);
     block_pipe_signal();
     tg_log_init(&app.log, STDERR_FILENO, app.config->log.level, app.config->log.format);
     tg_arena_pool_init(&app.arenas, 16);

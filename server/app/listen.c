@@ -24,10 +24,11 @@ static const char *unix_path(const struct tg_address *address)
     return ((const struct sockaddr_un *)&address->storage)->sun_path;
 }
 
-/* A socket file that an earlier run left behind: nobody accepts on it. */
-static void remove_stale(const struct tg_address *address)
+void tg_listen_unlink(const struct tg_address *address)
 {
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int probe = address->storage.ss_family == AF_UNIX
+                    ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+                    : -1;
     if (probe < 0) {
         return;
     }
@@ -60,9 +61,7 @@ enum tg_err tg_listen(struct tg_address *address, const struct tg_listen_options
                       const char **reason)
 {
     int family = address->storage.ss_family;
-    if (family == AF_UNIX) {
-        remove_stale(address);
-    }
+    tg_listen_unlink(address); /* that an earlier run left behind */
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return failure(errno, reason);
@@ -81,11 +80,4 @@ enum tg_err tg_listen(struct tg_address *address, const struct tg_listen_options
     }
     *out = fd;
     return TG_OK;
-}
-
-void tg_listen_unlink(const struct tg_address *address)
-{
-    if (address->storage.ss_family == AF_UNIX) {
-        (void)unlink(unix_path(address));
-    }
 }

@@ -17,7 +17,8 @@ struct tg_listen_options {
  * it. */
 enum tg_err tg_listen(struct tg_address *address, const struct tg_listen_options *options, int *out,
                       const char **reason) TG_MUST_CHECK;
-/* Removes the file of a unix socket; nothing for other addresses. */
+/* Removes the file of a unix socket on which nobody accepts: that of a socket which was closed, never another
+ * process's. Nothing for other addresses. */
 void tg_listen_unlink(const struct tg_address *address);
 
 #endif

@@ -381,6 +381,7 @@ void tg_worker_free(struct tg_worker *worker)
     }
     struct tg_engine *engine = &worker->engine;
     tg_timer_stop(&worker->drain_timer);
+    tg_engine_abort(engine); /* what came in the loop's last pass, after the deadline */
     tg_httpd_free(worker->httpd);
     if (worker->ws != NULL) {
         tg_ws_engine_free(worker->ws);

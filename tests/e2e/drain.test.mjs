@@ -138,6 +138,47 @@ describe('drain', () => {
     slow.stopped = true;
   });
 
+  test('drain: a management call whose body does not come is answered at the deadline', async (t) => {
+    const gw = await startGateway(t, config({ drainSeconds: 0, deadlineSeconds: 0.3 }, { management: { auth: 'none' } }));
+    const { id } = await join(t, gw, fn);
+    const peer = await connectRaw(t, { port: gw.port });
+    peer.write(`POST /prod/@connections/${encodeURIComponent(id)} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n`);
+    await peer.until(() => (peer.buffer.toString() === 'HTTP/1.1 100 Continue\r\n\r\n' ? true : undefined), '100 Continue');
+    peer.buffer = Buffer.alloc(0);
+    peer.write('abc');
+    gw.signal('SIGTERM');
+    assert.equal((await peer.response()).status, 503);
+    await within(gw.exited, 'the exit', 8000);
+    assert.equal(gw.exit.code, 0);
+  });
+
+  test('drain: scrapes of /metrics go on until the end', async (t) => {
+    for (let i = 0; i < 4; i++) {
+      const gw = await startGateway(t, config({ drainSeconds: 0, deadlineSeconds: 1 }));
+      const peers = await Promise.all(Array.from({ length: 30 }, () => connectRaw(t, { port: gw.adminPort })));
+      const scrape = () => peers.filter((peer) => !peer.finished).forEach((peer) => peer.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5)));
+      const timer = setInterval(scrape, 1);
+      await gw.stop().finally(() => clearInterval(timer));
+    }
+  });
+
+  test('drain: SIGTERM again and again', async (t) => {
+    const gw = await startGateway(t, config({ drainSeconds: 0, deadlineSeconds: 5 }));
+    await Promise.all(Array.from({ length: 20 }, () => join(t, gw, fn)));
+    await waitFor(() => gw.exit ?? (gw.child.kill('SIGTERM'), false), { what: 'the exit', interval: 0 });
+    assert.deepEqual(gw.exit, { code: 0, signal: null });
+  });
+
+  test('drain: signals that come before the start is over wait for it', async (t) => {
+    for (let i = 0; i < 5; i++) {
+      const gw = await startGateway(t, config({ drainSeconds: 0, deadlineSeconds: 1 }), { ready: false });
+      await waitFor(() => gw.output.includes('listening'), { what: 'the first line', interval: 0 });
+      gw.signal('SIGHUP');
+      await waitFor(() => gw.output.includes('configuration reloaded'), { what: 'the reload' });
+      await gw.stop();
+    }
+  });
+
   test('drain: SIGTERM with nothing connected ends at once', async (t) => {
     const gw = await startGateway(t, config({ drainSeconds: 30, deadlineSeconds: 60 }));
     const peer = await connectRaw(t, { port: gw.port });

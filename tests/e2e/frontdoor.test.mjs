@@ -317,6 +317,17 @@ describe('listeners', () => {
     assert.equal(fs.existsSync(socket), false, 'the socket file is gone after the stop');
   });
 
+  test('listeners: a second gateway on the same unix socket fails and leaves the first one reachable', async (t) => {
+    const socket = path.join(tempDir(t), 'gateway.sock');
+    const admin = path.join(tempDir(t), 'admin.sock');
+    const config = { listeners: [{ address: `unix:${socket}` }], apis: [appApi()], functions: fn.table('app') };
+    await startGateway(t, config);
+    const second = await startGateway(t, { ...config, admin: { address: `unix:${admin}` } }, { ready: false });
+    second.stopped = true;
+    assert.equal((await second.exited).code, 1);
+    assert.equal((await request({ socketPath: socket, path: '/ping' })).status, 200);
+  });
+
   test('listeners: a stale unix socket file is no obstacle, an address in use is an error', async (t) => {
     const dir = tempDir(t);
     const socket = path.join(dir, 'stale.sock');
