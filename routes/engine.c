@@ -34,8 +34,8 @@ void tg_engine_abort(struct tg_engine *engine)
 {
     struct tg_list list;
     engine->aborting = true;
-    /* A request that ends may start another ($disconnect): take what is there now, and come back for the
-     * rest. */
+    /* A request that ends may start another (the next message of its connection), which ends at once: what is
+     * there now is all there is. */
     tg_list_init(&list);
     while (!tg_list_empty(&engine->requests)) {
         struct tg_list *node = tg_list_pop(&engine->requests);

@@ -40,7 +40,8 @@ void tg_engine_init(struct tg_engine *engine);
 void tg_engine_free(struct tg_engine *engine);
 /* Takes a reference to the new model, drops the one to the old; connections get their new settings. */
 void tg_engine_reload(struct tg_engine *engine, struct tg_model *model);
-/* Cancels every request and management call in flight: the shutdown deadline has passed. */
+/* Cancels every request and management call in flight, and lets no other begin: the shutdown deadline has
+ * passed. */
 void tg_engine_abort(struct tg_engine *engine);
 
 struct tg_exchange;

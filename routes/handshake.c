@@ -169,16 +169,21 @@ static bool offers_deflate(const struct tg_headers *headers)
     return false;
 }
 
-/* The client left after $connect had accepted it: back ends learn it as a connection lost (spec 1.2,
- * decision). */
-static void client_gone(struct handshake *handshake, struct tg_request *request)
+/* $connect has accepted a client that is not there to stay: back ends learn it as a connection lost
+ * (spec 1.2, decision). */
+static void revoke(const struct handshake *handshake, const struct tg_request *request)
 {
-    tg_log(handshake->engine->log, TG_LOG_INFO, "client gone during $connect",
-           TG_KV_CSTR("connectionId", request->connection_id));
     if (request->integration_called) {
         tg_session_disconnect(handshake->engine, request->connection_id, &handshake->info, false, 1006,
                               TG_LIT("Connection closed abnormally"));
     }
+}
+
+static void client_gone(struct handshake *handshake, struct tg_request *request)
+{
+    tg_log(handshake->engine->log, TG_LOG_INFO, "client gone during $connect",
+           TG_KV_CSTR("connectionId", request->connection_id));
+    revoke(handshake, request);
     handshake->exchange->ops->reply(handshake->exchange, 500, &(struct tg_headers){0}, TG_EMPTY);
     handshake_end(handshake, request, false);
 }
@@ -212,18 +217,16 @@ static void accept_client(struct handshake *handshake, struct tg_request *reques
     }
     if (err != TG_OK) {
         (void)tg_request_fail(request, TG_FAULT_INTERNAL, tg_slice_cstr(tg_err_text(err)));
-        if (request->integration_called) {
-            tg_session_disconnect(engine, request->connection_id, &handshake->info, false, 1006,
-                                  TG_LIT("Connection closed abnormally"));
-        }
+        revoke(handshake, request);
         refuse(handshake, request);
         return;
     }
     err = tg_conn_open(engine->connmgr, handshake->conn, &handshake->info, &settings, socket, ops);
     if (err != TG_OK) {
-        /* The socket's end reaches the reserved connection, which goes with it. */
+        /* The socket's end reaches the reserved connection, which goes with it, and tells nobody. */
         tg_log(engine->log, TG_LOG_ERROR, "connection not opened", TG_KV_ERR(err));
         ops->close(socket, 0, TG_EMPTY);
+        revoke(handshake, request);
         handshake_end(handshake, request, true);
         return;
     }

@@ -281,6 +281,9 @@ static void run_phases(struct tg_request *request)
 void tg_request_run(struct tg_request *request)
 {
     request->phase = 0;
+    if (request->engine->aborting) {
+        (void)tg_request_fail(request, TG_FAULT_DRAINING, TG_LIT("shutdown"));
+    }
     run_phases(request);
 }
 

@@ -90,7 +90,8 @@ enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind,
                            struct tg_request **out) TG_MUST_CHECK;
 /* Frees it; a pending operation is cancelled. */
 void tg_request_free(struct tg_request *request);
-/* Runs the phases from the first until the end (done is called, perhaps at once) or until one is pending. */
+/* Runs the phases from the first until the end (done is called, perhaps at once) or until one is pending.
+ * After tg_engine_abort it fails without running any. */
 void tg_request_run(struct tg_request *request);
 /* A pending operation has ended: go on with the next phase, or to the end when fault is set. Called by
  * operations. */

@@ -24,6 +24,7 @@ struct tg_session {
     struct tg_list waiting;
     bool paused;
     bool draining; /* closes when nothing is pending */
+    bool starting; /* start_next is at work */
     /* Of the engine's model; NULL: no longer configured. */
     const struct tg_api *api;
     const struct tg_stage *stage;
@@ -177,7 +178,9 @@ static void message_done(struct tg_request *request)
     struct tg_session *session = conn != NULL ? tg_conn_user(conn) : NULL;
     if (session != NULL) {
         session->pending--;
-        start_next(session);
+        if (!session->starting) {
+            start_next(session);
+        }
         close_if_drained(session);
     }
 }
@@ -246,10 +249,11 @@ static void update_pause(struct tg_session *session)
 
 static void start_next(struct tg_session *session)
 {
-    /* A synchronous integration ends inside start_message and comes back here: the inner call finds the list
-     * shorter. */
+    /* A message that ends inside start_message leaves the next one to this loop: as many as may wait, nested,
+     * would be more than the stack holds. */
     struct tg_engine *engine = session->engine;
     struct tg_conn_handle handle = session->conn;
+    session->starting = true;
     while (may_start(session)) {
         struct tg_conn *conn = tg_conn_get_open(engine->connmgr, handle);
         struct tg_list *node = conn != NULL ? tg_list_pop(&session->waiting) : NULL;
@@ -265,6 +269,7 @@ static void start_next(struct tg_session *session)
             message_failed(session, err);
         }
     }
+    session->starting = false;
     update_pause(session);
 }
 
