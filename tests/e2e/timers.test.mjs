@@ -1,8 +1,8 @@
-// Idle time-out, maximum duration, server pings: section 1.11, row C90.
+// Idle time-out, maximum duration, server pings: section 1.11, row C90; the default time-out of row C34.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { join } from './lib/client.mjs';
-import { appApi } from './lib/config.mjs';
+import { appApi, lambda, route } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { frame, openRaw } from './lib/raw.mjs';
@@ -29,7 +29,19 @@ async function keepBusy(duration, pause, act) {
   }
 }
 
-describe('C90', () => {
+// Waiting is what these do: several at once.
+describe('C90', { concurrency: 6 }, () => {
+  test('C34 the default time-out is 29 s', { timeout: 60000 }, async (t) => {
+    fn.on('forever', () => new Promise(() => {}));
+    const gw = await startGateway(t, { functions: fn.table('app', 'forever'), apis: [appApi({ integrations: [lambda('forever')], routes: [route('forever', 'forever')] })] });
+    const client = await join(t, gw, fn);
+    const start = Date.now();
+    client.send({ action: 'forever' });
+    assert.match(await client.next(45000), /^\{"message": "Endpoint request timed out", "connectionId":"[^"]+", "requestId":"[^"]+"\}$/);
+    const took = Date.now() - start;
+    assert.ok(took >= 28900 && took < 40000, `${took} ms`);
+  });
+
   test('C90 idle close at the limit, not before', async (t) => {
     const gw = await gateway(t, { idleTimeoutSeconds: 0.5 });
     const start = Date.now();
