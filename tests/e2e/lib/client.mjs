@@ -26,8 +26,9 @@ export class Client {
     ws.on('message', (data, binary) => this.take(binary ? data : data.toString()));
     ws.on('ping', (data) => this.pings.push(data));
     ws.on('close', (code, reason) => {
+      this.over = new Error(`connection closed: ${code} ${reason}`);
       this.end.resolve({ code, reason: reason.toString() });
-      for (const waiter of this.waiting.splice(0)) waiter.reject(new Error(`connection closed: ${code} ${reason}`));
+      for (const waiter of this.waiting.splice(0)) waiter.reject(this.over);
     });
   }
 
@@ -40,6 +41,7 @@ export class Client {
   // The next message, in order of arrival.
   next(timeout = DEADLINE) {
     if (this.messages.length) return Promise.resolve(this.messages.shift());
+    if (this.over) return Promise.reject(this.over);
     const waiter = deferred();
     this.waiting.push(waiter);
     return within(waiter.promise, 'a message', timeout);
