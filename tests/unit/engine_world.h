@@ -17,18 +17,20 @@
 
 /* ---- back ends: these take the place of the client's ---- */
 
+enum { CALLS_MAX = 8 };
+
 struct tg_call {
-    struct tg_list node; /* upstream->calls, the oldest first */
     struct tg_upstream *upstream;
+    bool busy; /* under way */
     struct tg_arena *arena;
     tg_fetched_fn *done;
     void *arg;
     char target[64], body[128];
-    bool has_trust;
 };
 
 struct tg_upstream {
-    struct tg_list calls;
+    struct tg_call calls[CALLS_MAX];
+    struct tg_call *queue[CALLS_MAX]; /* those under way, the oldest first */
     size_t count, started, cancelled;
     enum tg_err refuses; /* calls at once */
 };
@@ -40,8 +42,13 @@ enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call
     if (upstream->refuses != TG_OK) {
         return upstream->refuses;
     }
-    struct tg_call *call = calloc(1, sizeof *call);
-    assert_non_null(call);
+    size_t free_one = 0;
+    while (free_one < CALLS_MAX && upstream->calls[free_one].busy) {
+        free_one++;
+    }
+    assert_true(free_one < CALLS_MAX);
+    struct tg_call *call = &upstream->calls[free_one];
+    call->busy = true;
     call->upstream = upstream;
     call->arena = arena;
     call->done = done;
@@ -49,18 +56,23 @@ enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call
     assert_true(request->target.len < sizeof call->target && request->body.len < sizeof call->body);
     (void)snprintf(call->target, sizeof call->target, "%.*s", TG_FMT(request->target));
     (void)snprintf(call->body, sizeof call->body, "%.*s", TG_FMT(request->body));
-    tg_list_init(&call->node);
-    tg_list_append(&upstream->calls, &call->node);
-    upstream->count++;
+    upstream->queue[upstream->count++] = call;
     *out = call;
     return TG_OK;
 }
 
 static inline void call_free(struct tg_call *call)
 {
-    tg_list_remove(&call->node);
-    call->upstream->count--;
-    free(call);
+    struct tg_upstream *upstream = call->upstream;
+    size_t at = 0;
+    while (at < upstream->count && upstream->queue[at] != call) {
+        at++;
+    }
+    assert_true(at < upstream->count);
+    upstream->count--;
+    memmove(&upstream->queue[at], &upstream->queue[at + 1],
+            (upstream->count - at) * sizeof(struct tg_call *));
+    call->busy = false;
 }
 
 void tg_call_cancel(struct tg_call *call)
@@ -72,28 +84,29 @@ void tg_call_cancel(struct tg_call *call)
 /* The call of that place in the queue. */
 static inline struct tg_call *call_at(struct tg_upstream *upstream, size_t index)
 {
-    struct tg_list *node = upstream->calls.next;
     assert_true(index < upstream->count);
-    while (index-- > 0) {
-        node = node->next;
-    }
-    return TG_CONTAINER(node, struct tg_call, node);
+    return upstream->queue[index];
+}
+
+/* Takes it out of the queue. */
+static inline struct tg_call call_take(struct tg_upstream *upstream, size_t index)
+{
+    struct tg_call *call = call_at(upstream, index);
+    struct tg_call taken = *call;
+    call_free(call);
+    return taken;
 }
 
 static inline void call_fails(struct tg_upstream *upstream, size_t index, enum tg_err err)
 {
-    struct tg_call *call = call_at(upstream, index);
-    struct tg_call ended = *call;
-    call_free(call);
+    struct tg_call ended = call_take(upstream, index);
     ended.done(ended.arg, err, NULL);
 }
 
 static inline void call_answers(struct tg_upstream *upstream, size_t index, int status, const char *body)
 {
-    struct tg_call *call = call_at(upstream, index);
-    struct tg_call ended = *call;
+    struct tg_call ended = call_take(upstream, index);
     struct tg_call_response response = {.status = status};
-    call_free(call);
     assert_int_equal(tg_arena_copy(ended.arena, tg_slice_cstr(body), &response.body), TG_OK);
     assert_int_equal(tg_headers_add(&response.headers, ended.arena, TG_LIT("X-From"), TG_LIT("back end")),
                      TG_OK);
@@ -142,7 +155,6 @@ static inline struct world *world_new(const char *config)
     assert_non_null(world);
     struct tg_engine *engine = &world->engine;
     world->config = load_config(config);
-    tg_list_init(&world->upstream.calls);
     tg_arena_pool_init(&world->arenas, 16);
     tg_engine_init(engine);
     tg_rng_seed(&engine->rng, 1);
@@ -315,10 +327,9 @@ static inline void client_ends(struct client *client, int code, const char *reas
 static inline const char *client_hears(struct client *client)
 {
     static char lines[4096];
-    struct tg_slice bytes = tg_buf_slice(&client->socket->written);
     size_t len = 0;
     turn(client->world->engine.loop);
-    bytes = tg_buf_slice(&client->socket->written);
+    struct tg_slice bytes = tg_buf_slice(&client->socket->written);
     lines[0] = '\0';
     while (bytes.len > 0) {
         assert_true(bytes.len >= 2 && (unsigned char)bytes.ptr[0] == 0x81);
