@@ -1,5 +1,6 @@
 #include "routes/engine.h"
 
+#include "routes/disconnect.h"
 #include "routes/management.h"
 #include "routes/request.h"
 #include "routes/session.h"
@@ -10,6 +11,7 @@ void tg_engine_init(struct tg_engine *engine)
     tg_list_init(&engine->requests);
     tg_list_init(&engine->sessions);
     tg_list_init(&engine->calls);
+    tg_list_init(&engine->disconnects);
 }
 
 void tg_engine_free(struct tg_engine *engine)
@@ -34,6 +36,7 @@ void tg_engine_abort(struct tg_engine *engine)
 {
     struct tg_list list;
     engine->aborting = true;
+    tg_disconnect_abort(engine);
     /* A request that ends may start another (the next message of its connection), which ends at once: what is
      * there now is all there is. */
     tg_list_init(&list);

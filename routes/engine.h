@@ -29,6 +29,9 @@ struct tg_engine {
     bool aborting;           /* the shutdown deadline has passed: no retries */
     struct tg_list requests; /* struct tg_request in flight */
     size_t request_count;
+    struct tg_list disconnects; /* events that wait, routes/disconnect.c */
+    size_t disconnects_waiting, disconnects_running;
+    bool disconnects_starting;
     struct tg_list sessions; /* struct tg_session, one per open connection */
     struct tg_list calls;    /* of the management API, in flight */
     struct tg_sigv4_cache signing_keys;

@@ -1,6 +1,7 @@
 #include "routes/handshake.h"
 
 #include "routes/context.h"
+#include "routes/disconnect.h"
 #include "routes/reply.h"
 #include "routes/session.h"
 #include "server/base/codec.h"
@@ -174,8 +175,8 @@ static bool offers_deflate(const struct tg_headers *headers)
 static void revoke(const struct handshake *handshake, const struct tg_request *request)
 {
     if (request->integration_called) {
-        tg_session_disconnect(handshake->engine, request->connection_id, &handshake->info, false, 1006,
-                              TG_LIT("Connection closed abnormally"));
+        tg_disconnect_issue(handshake->engine, request->connection_id, &handshake->info, false, 1006,
+                            TG_LIT("Connection closed abnormally"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "routes/disconnect.h"
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 
@@ -324,63 +325,6 @@ size_t tg_session_drain(struct tg_engine *engine, size_t count)
 
 /* ---- the end ---- */
 
-static void disconnect_done(struct tg_request *request)
-{
-    bool unreachable = request->fault == TG_FAULT_INTEGRATION && request->integration_status == 0;
-    if (unreachable && !request->retried && !request->engine->aborting) {
-        tg_request_retry_later(request, (uint64_t)request->api->settings.disconnect_retry_millis);
-        return;
-    }
-    if (request->fault != TG_FAULT_NONE) {
-        struct tg_route_metrics *series =
-            tg_metrics_series(request->engine->metrics, request->api->api_id, request->stage->stage_name,
-                              TG_LIT("$disconnect"));
-        tg_metric_add(&series->disconnect_failed, 1);
-    }
-    tg_request_free(request);
-}
-
-void tg_session_disconnect(struct tg_engine *engine, const char *connection_id,
-                           const struct tg_conn_info *info, bool counted, int code, struct tg_slice reason)
-{
-    const struct tg_api *api = tg_model_api_by_id(engine->model, info->api_id);
-    const struct tg_stage *stage = api != NULL ? tg_api_stage(api, info->stage) : NULL;
-    struct tg_request *request;
-    if (stage == NULL) {
-        tg_log(engine->log, TG_LOG_WARN, "no $disconnect: the API or stage is no longer configured",
-               TG_KV_CSTR("connectionId", connection_id));
-        return;
-    }
-    enum tg_err err = tg_request_new(engine, TG_REQUEST_DISCONNECT, &request);
-    if (err != TG_OK) {
-        tg_log(engine->log, TG_LOG_ERROR, "$disconnect lost", TG_KV_CSTR("connectionId", connection_id),
-               TG_KV_ERR(err));
-        return;
-    }
-    request->api = api;
-    request->stage = stage;
-    request->route = api->disconnect_route;
-    request->disconnect_code = code;
-    request->info_counted = counted;
-    memcpy(request->connection_id, connection_id, sizeof request->connection_id);
-    if (counted) {
-        request->info = tg_conn_info_ref(info);
-    } else {
-        err = tg_conn_info_copy(&request->arena, info, &request->info);
-    }
-    if (err == TG_OK) {
-        err = tg_utf8_repair(&request->arena, reason, &reason);
-    }
-    if (err == TG_OK) {
-        err = tg_arena_copy(&request->arena, reason, &request->disconnect_reason);
-    }
-    request->done = disconnect_done;
-    if (err != TG_OK) {
-        (void)tg_request_fail(request, TG_FAULT_INTERNAL, TG_LIT("out of memory"));
-    }
-    tg_request_run(request);
-}
-
 static void on_closed(void *arg, struct tg_conn *conn, int code, struct tg_slice reason)
 {
     struct tg_engine *engine = arg;
@@ -393,7 +337,7 @@ static void on_closed(void *arg, struct tg_conn *conn, int code, struct tg_slice
     if (session != NULL) {
         session_free(session);
     }
-    tg_session_disconnect(engine, tg_conn_id(conn), info, true, code, reason);
+    tg_disconnect_issue(engine, tg_conn_id(conn), info, true, code, reason);
 }
 
 const struct tg_conn_events tg_session_events = {.on_message = on_message, .on_closed = on_closed};

@@ -1,5 +1,5 @@
 /* A session: an open connection as the pipeline sees it. Starts a request for each message, in the order that
- * the API asks for (spec 1.15), sends replies and error frames, and issues the $disconnect. One per open
+ * the API asks for (spec 1.15), sends replies and error frames, and has the $disconnect issued. One per open
  * connection, owned by the connection's user pointer; freed when it closes. */
 #ifndef TG_ROUTES_SESSION_H
 #define TG_ROUTES_SESSION_H
@@ -17,9 +17,4 @@ void tg_session_reload(struct tg_engine *engine);
 /* Closes up to `count` open connections with 1001 "Going away", those without a message in work first; the
  * others close when their replies are out. Returns how many are still open. */
 size_t tg_session_drain(struct tg_engine *engine, size_t count);
-/* Issues the $disconnect event of a connection; info is copied unless it is a connection's (counted). Retries
- * once where the back end could not be reached (spec 1.9). */
-void tg_session_disconnect(struct tg_engine *engine, const char *connection_id,
-                           const struct tg_conn_info *info, bool counted, int code, struct tg_slice reason);
-
 #endif

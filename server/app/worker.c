@@ -81,7 +81,7 @@ static struct tg_upstream_options upstream_options(const struct tg_config *confi
 static bool is_empty(const struct tg_worker *worker)
 {
     return tg_connmgr_count(worker->engine.connmgr) == 0 && worker->engine.request_count == 0 &&
-           tg_httpd_count(worker->httpd) == 0;
+           worker->engine.disconnects_waiting == 0 && tg_httpd_count(worker->httpd) == 0;
 }
 
 /* Closes that are due by now, so that clients do not all come back to the next gateway at once. */
