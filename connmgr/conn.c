@@ -1,11 +1,18 @@
 #include "connmgr/conn.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "connmgr/conn_private.h"
 
-enum { REASON_MAX = 123, /* RFC 6455 section 5.5.1 */ FIRST_CODE = 1000, OTHER_CODE = 1004 };
+enum {
+    REASON_MAX = 123, /* RFC 6455 section 5.5.1 */
+    FIRST_CODE = 1000,
+    OTHER_CODE = 1004,
+    TRIM_AFTER = 1000, /* connections gone since the last time */
+    TRIM_DELAY_MS = 2000
+};
 
 #define NO_SLOT     UINT32_MAX
 #define MAX_SLOTS   ((size_t)1 << 24)
@@ -19,6 +26,12 @@ static const struct tg_slice lost = TG_LIT_INIT("Connection closed abnormally");
 static void run_flush(struct tg_task *task)
 {
     tg_connmgr_flush(TG_CONTAINER(task, struct tg_connmgr, flush));
+}
+
+static void on_trim(struct tg_timer *timer)
+{
+    (void)timer;
+    (void)malloc_trim(0);
 }
 
 enum tg_err tg_connmgr_new(const struct tg_connmgr_options *options, struct tg_connmgr **out)
@@ -42,6 +55,7 @@ enum tg_err tg_connmgr_new(const struct tg_connmgr_options *options, struct tg_c
     tg_list_init(&mgr->dirty);
     tg_list_init(&mgr->settled);
     tg_task_init(&mgr->flush, run_flush);
+    tg_timer_init(&mgr->trim, on_trim);
     mgr->chunks = calloc((mgr->max_slots + TG_CONN_CHUNK - 1) / TG_CONN_CHUNK, sizeof(struct tg_slot *));
     /* The payload makes the pong one that every WebSocket library reports. */
     enum tg_err err =
@@ -61,6 +75,7 @@ void tg_connmgr_free(struct tg_connmgr *mgr)
         return;
     }
     assert(mgr->live == 0);
+    tg_timer_stop(&mgr->trim);
     tg_task_cancel(&mgr->flush);
     tg_connmgr_flush(mgr); /* whoever still waits for a send is told */
     tg_task_cancel(&mgr->flush);
@@ -151,6 +166,16 @@ enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handl
     return TG_OK;
 }
 
+/* After many connections have gone, what they held goes back to the system: the allocator alone would keep
+ * it. */
+static void note_freed(struct tg_connmgr *mgr)
+{
+    if (++mgr->freed >= TRIM_AFTER && mgr->freed > mgr->live) {
+        mgr->freed = 0;
+        tg_timer_start(mgr->loop, &mgr->trim, TRIM_DELAY_MS);
+    }
+}
+
 static void conn_free(struct tg_conn *conn)
 {
     struct tg_connmgr *mgr = conn->mgr;
@@ -162,6 +187,7 @@ static void conn_free(struct tg_conn *conn)
     }
     free(conn->close_reason);
     free(conn);
+    note_freed(mgr);
 }
 
 void tg_conn_release(struct tg_connmgr *mgr, struct tg_conn_handle handle)

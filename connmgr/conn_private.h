@@ -56,8 +56,10 @@ struct tg_connmgr {
     size_t max_slots, slot_count;
     uint32_t free_first, free_last; /* slots in the order in which they were freed */
     size_t live;                    /* connections reserved, open or closing */
-    struct tg_list dirty;           /* struct tg_conn with something to write */
-    struct tg_list settled;         /* struct tg_send whose callback is due */
+    size_t freed;                   /* since memory was last given back to the system */
+    struct tg_timer trim;
+    struct tg_list dirty;   /* struct tg_conn with something to write */
+    struct tg_list settled; /* struct tg_send whose callback is due */
     struct tg_task flush;
     struct tg_frame *ping;
     struct tg_conn_counters counters;
