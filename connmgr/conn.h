@@ -43,7 +43,9 @@ struct tg_conn_settings {
     uint64_t max_duration_ms;  /* 0: off */
     uint64_t ping_interval_ms; /* 0: off */
     bool control_is_activity;  /* pings and pongs of the client move the idle timer */
-    size_t max_queued_bytes;   /* in the send queue and, not yet with the kernel, in the socket */
+    /* In the send queue and, not yet with the kernel, in the socket; queued frames are limited to one for 256
+     * of them, and 64. */
+    size_t max_queued_bytes;
 };
 
 /* Calls to the owner (routes/session.c), never from inside a call of this module. The connection exists

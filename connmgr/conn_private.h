@@ -23,6 +23,7 @@ struct tg_conn {
     struct tg_list queue;                     /* struct tg_send that the socket has not got */
     size_t socket_bytes;                      /* taken with TG_EAGAIN, and not yet with the kernel */
     struct tg_list dirty;                     /* mgr->dirty, while something may be written */
+    uint32_t queued_frames;                   /* of the queue */
     size_t queued_bytes;                      /* of the queue, and socket_bytes */
     struct tg_timer timer;                    /* due at the nearest of idle, duration and ping, or earlier */
     uint64_t opened_ms, active_ms, pinged_ms; /* monotonic */

@@ -3,6 +3,10 @@
 
 #include "connmgr/conn_private.h"
 
+/* A queue of tiny frames costs far more than their bytes: their number is limited too, to one for so many
+ * bytes of the limit, and a few. */
+enum { FRAMES_MIN = 64, BYTES_PER_FRAME = 256 };
+
 /* Queued (a connection, a frame), or settled (no connection: only the callback is due). */
 struct tg_send {
     struct tg_list node; /* conn->queue or mgr->settled */
@@ -34,6 +38,7 @@ static void detach(struct tg_send *send)
 {
     struct tg_conn *conn = send->conn;
     conn->queued_bytes -= send->frame->len;
+    conn->queued_frames--;
     tg_counter_sub(&conn->mgr->counters.queued_bytes, send->frame->len);
     tg_list_remove(&send->node);
     tg_frame_unref(send->frame);
@@ -80,7 +85,9 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     if (conn->state != TG_CONN_OPEN) {
         return TG_ECLOSED;
     }
-    if (conn->queued_bytes > 0 && (conn->queued_bytes >= most || frame->len > most - conn->queued_bytes)) {
+    bool too_many = conn->queued_frames >= FRAMES_MIN + most / BYTES_PER_FRAME;
+    if (conn->queued_bytes > 0 &&
+        (too_many || conn->queued_bytes >= most || frame->len > most - conn->queued_bytes)) {
         tg_counter_add(&mgr->counters.rejected, 1);
         return TG_EBUSY;
     }
@@ -94,6 +101,7 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     send->arg = arg;
     tg_list_append(&conn->queue, &send->node);
     conn->queued_bytes += frame->len;
+    conn->queued_frames++;
     tg_counter_add(&mgr->counters.queued_bytes, frame->len);
     mark_dirty(conn);
     if (out != NULL) {

@@ -262,7 +262,7 @@ static const struct tg_option settings_rows[] = {
     {"maxMessageBytes", TG_OPTION_INT, AT(tg_api_settings, max_message_bytes), .fallback = "131072", .min = 1, .max = 1073741824,
      .help = "Longer messages close the connection with 1009."},
     {"maxQueuedBytes", TG_OPTION_INT, AT(tg_api_settings, max_queued_bytes), .fallback = "262144", .min = 1024, .max = 1073741824,
-     .help = "What may wait to be sent to one client; a push beyond it is answered 429."},
+     .help = "What may wait to be sent to one client, in bytes, and in frames one for 256 of them and 64; a push beyond it is answered 429."},
     {"maxPendingMessages", TG_OPTION_INT, AT(tg_api_settings, max_pending_messages), .fallback = "64", .min = 1, .max = 65536,
      .help = "Messages of one connection in work or waiting; then reading stops."},
     {"disconnectRetryMillis", TG_OPTION_INT, AT(tg_api_settings, disconnect_retry_millis), .fallback = "1000", .max = 3600000,

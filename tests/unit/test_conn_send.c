@@ -493,6 +493,24 @@ static void test_callback_that_sends(void **state)
     end_conn(socket);
 }
 
+/* Tiny frames: their number is limited, not only their bytes. */
+static void test_frames_are_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    size_t taken = 0;
+    enum tg_err err = TG_OK;
+    fixture->settings.max_queued_bytes = 25600;
+    tg_conn_configure(socket->conn, &fixture->settings);
+    while (err == TG_OK && taken < 10000) {
+        err = send_text(socket->conn, "", NULL, NULL);
+        taken += err == TG_OK;
+    }
+    assert_int_equal(err, TG_EBUSY);
+    assert_int_equal(taken, 64 + 100);
+    end_conn(socket);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_manager_ends_with_callbacks_due),
         cmocka_unit_test_setup_teardown(test_callback_that_closes_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_callback_that_sends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_frames_are_counted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
