@@ -29,7 +29,7 @@ static void done(struct tg_request *request)
 {
     struct tg_engine *engine = request->engine;
     bool unreachable = request->fault == TG_FAULT_INTEGRATION && request->integration_status == 0;
-    if (unreachable && !request->retried && !engine->aborting) {
+    if (unreachable && !request->retried && !engine->cutting) {
         /* It keeps its place among those in work, so that a back end that is down is not asked by all at
          * once. */
         tg_request_retry_later(request, (uint64_t)request->api->settings.disconnect_retry_millis);

@@ -10,7 +10,7 @@
 /* Issues the event. info is a connection's (counted: kept by reference) or copied. */
 void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,
                          bool counted, int code, struct tg_slice reason);
-/* Gives up those that wait: the shutdown deadline has passed. They count as failed. */
+/* Gives up those that wait: the shutdown can wait no longer. They count as failed. */
 void tg_disconnect_abort(struct tg_engine *engine);
 
 #endif

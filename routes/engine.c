@@ -32,11 +32,9 @@ void tg_engine_reload(struct tg_engine *engine, struct tg_model *model)
     }
 }
 
-void tg_engine_abort(struct tg_engine *engine)
+static void cancel_requests(struct tg_engine *engine, bool disconnects_too)
 {
     struct tg_list list;
-    engine->aborting = true;
-    tg_disconnect_abort(engine);
     /* A request that ends may start another (the next message of its connection), which ends at once: what is
      * there now is all there is. */
     tg_list_init(&list);
@@ -48,6 +46,9 @@ void tg_engine_abort(struct tg_engine *engine)
         struct tg_request *request = TG_CONTAINER(list.next, struct tg_request, node);
         tg_list_remove(&request->node);
         tg_list_append(&engine->requests, &request->node);
+        if (request->kind == TG_REQUEST_DISCONNECT && !disconnects_too) {
+            continue;
+        }
         if (request->cancel != NULL) {
             request->cancel(request);
         }
@@ -55,5 +56,20 @@ void tg_engine_abort(struct tg_engine *engine)
         (void)tg_request_fail(request, TG_FAULT_DRAINING, TG_LIT("shutdown"));
         tg_request_resume(request);
     }
+}
+
+void tg_engine_cut(struct tg_engine *engine)
+{
+    engine->cutting = true;
+    cancel_requests(engine, false);
+    tg_management_abort(engine);
+}
+
+void tg_engine_abort(struct tg_engine *engine)
+{
+    engine->cutting = true;
+    engine->aborting = true;
+    tg_disconnect_abort(engine);
+    cancel_requests(engine, true);
     tg_management_abort(engine);
 }

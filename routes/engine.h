@@ -26,7 +26,8 @@ struct tg_engine {
     struct tg_rng rng;
     size_t max_response;     /* of a back end, bytes */
     bool draining;           /* refuse handshakes */
-    bool aborting;           /* the shutdown deadline has passed: no retries */
+    bool cutting;            /* the shutdown deadline has passed: only $disconnects begin, without retries */
+    bool aborting;           /* nothing begins */
     struct tg_list requests; /* struct tg_request in flight */
     size_t request_count;
     struct tg_list disconnects; /* events that wait, routes/disconnect.c */
@@ -43,8 +44,10 @@ void tg_engine_init(struct tg_engine *engine);
 void tg_engine_free(struct tg_engine *engine);
 /* Takes a reference to the new model, drops the one to the old; connections get their new settings. */
 void tg_engine_reload(struct tg_engine *engine, struct tg_model *model);
-/* Cancels every request and management call in flight, and lets no other begin: the shutdown deadline has
- * passed. */
+/* The shutdown deadline has passed: cancels every management call and every request in flight but
+ * $disconnects, and lets none but $disconnects begin. */
+void tg_engine_cut(struct tg_engine *engine);
+/* Cancels what is left, and lets nothing begin. */
 void tg_engine_abort(struct tg_engine *engine);
 
 struct tg_exchange;

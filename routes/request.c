@@ -281,7 +281,8 @@ static void run_phases(struct tg_request *request)
 void tg_request_run(struct tg_request *request)
 {
     request->phase = 0;
-    if (request->engine->aborting) {
+    bool is_disconnect = request->kind == TG_REQUEST_DISCONNECT;
+    if (request->engine->aborting || (request->engine->cutting && !is_disconnect)) {
         (void)tg_request_fail(request, TG_FAULT_DRAINING, TG_LIT("shutdown"));
     }
     run_phases(request);

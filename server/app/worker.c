@@ -11,7 +11,7 @@ enum {
     MAIL_MAX = 1024,
     ARENA_CHUNKS = 256, /* 4 KiB each, kept for reuse */
     DRAIN_TICK_MS = 20,
-    CUT_GRACE_MS = 1000 /* after the deadline, for the sockets' ends to be told */
+    CUT_GRACE_MS = 1000 /* after the deadline, for back ends to be told of the connections that ended */
 };
 
 enum mail_kind { MAIL_RELOAD, MAIL_DRAIN, MAIL_STATS };
@@ -113,7 +113,7 @@ static void on_drain_tick(struct tg_timer *timer)
                    TG_KV_INT("requests", worker->engine.request_count));
         }
         tg_connmgr_cut(worker->engine.connmgr);
-        tg_engine_abort(&worker->engine);
+        tg_engine_cut(&worker->engine);
     } else {
         close_share(worker, now);
     }
@@ -381,7 +381,7 @@ void tg_worker_free(struct tg_worker *worker)
     }
     struct tg_engine *engine = &worker->engine;
     tg_timer_stop(&worker->drain_timer);
-    tg_engine_abort(engine); /* what came in the loop's last pass, after the deadline */
+    tg_engine_abort(engine); /* what the grace was too short for, and what came in the last pass */
     tg_httpd_free(worker->httpd);
     if (worker->ws != NULL) {
         tg_ws_engine_free(worker->ws);

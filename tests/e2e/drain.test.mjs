@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { dial, join } from './lib/client.mjs';
 import { appApi, lambda, twoWay } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
@@ -120,6 +121,18 @@ describe('drain', () => {
     await within(gw.exited, 'the exit', 8000);
     assert.equal(gw.exit.code, 0);
     await Promise.all([half.ended(), idle.ended(), silent.ended()]);
+  });
+
+  test('drain: what is cut at the deadline has its $disconnect', async (t) => {
+    const answered = [];
+    const late = (event) => setTimeout(100).then(() => answered.push(event.requestContext.connectionId)).then(() => ({ statusCode: 200 }));
+    fn.on('app', (event) => (event.requestContext.eventType === 'DISCONNECT' ? late : echo)(event));
+    t.after(() => fn.on('app', echo));
+    const gw = await startGateway(t, config({ drainSeconds: 0, deadlineSeconds: 0.3 }));
+    await Promise.all(Array.from({ length: 20 }, () => openRaw(t, gw))); // which do not answer a close
+    await gw.stop();
+    assert.equal(answered.length, 20);
+    assert.ok(!gw.log().includes('request failed'));
   });
 
   test('drain: SIGINT does the same; a second signal ends at once', async (t) => {

@@ -266,6 +266,30 @@ static void gives_up_at_the_deadline(void **state)
     tg_engine_abort(&world->engine);
 }
 
+static void still_tells_of_ends_behind_the_deadline(void **state)
+{
+    struct world *world = *state;
+    struct client open, gone, late = {0};
+    open_client(&open, world);
+    open_client(&gone, world);
+    client_says(&open, "one");
+    client_dial(&late, world, "app");
+    client_ends(&gone, 1000, "");
+    tg_engine_cut(&world->engine);
+    assert_int_equal(late.status, 503);
+    assert_int_equal(world->engine.request_count, 1);
+    client_ends(&open, 1006, "");
+    client_dial(&late, world, "app");
+    assert_int_equal(late.status, 503);
+    tg_engine_cut(&world->engine);
+    assert_int_equal(world->upstream.count, 2);
+    assert_string_equal(call_at(&world->upstream, 1)->target, "/bye");
+    call_answers(&world->upstream, 0, 200, "");
+    call_fails(&world->upstream, 0, TG_EREFUSED); /* no time left for another try */
+    assert_int_equal(world->engine.request_count, 0);
+    assert_int_equal(failed_disconnects(world), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -276,6 +300,7 @@ int main(void)
         TEST(reloads_under_requests),
         TEST(closes_connections_of_an_api_that_went),
         TEST(drains),
+        TEST(still_tells_of_ends_behind_the_deadline),
         TEST(gives_up_at_the_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
