@@ -35,6 +35,7 @@ struct tg_conn_info {
     struct tg_slice user_agent; /* NULL pointer: the handshake had none */
     bool has_authorizer;
     struct tg_string_map authorizer; /* stringified context members and principalId */
+    struct tg_string_map identity;   /* AWS_IAM: who signed, by the names of events; empty for others */
     int64_t connected_at_ms;         /* wall clock */
 };
 

@@ -5,17 +5,22 @@
 
 struct shared_info {
     size_t refs;
-    struct tg_conn_info info; /* the pairs of the authoriser and all bytes follow */
+    struct tg_conn_info info; /* the pairs of the maps and all bytes follow */
 };
+
+static size_t packed_map_size(const struct tg_string_map *map)
+{
+    size_t size = map->count * sizeof *map->items;
+    for (size_t i = 0; i < map->count; i++) {
+        size += map->items[i].key.len + map->items[i].value.len;
+    }
+    return size;
+}
 
 static size_t packed_size(const struct tg_conn_info *info)
 {
-    size_t size = info->api_id.len + info->stage.len + info->domain_name.len + info->source_ip.len +
-                  info->user_agent.len + info->authorizer.count * sizeof(struct tg_string_pair);
-    for (size_t i = 0; i < info->authorizer.count; i++) {
-        size += info->authorizer.items[i].key.len + info->authorizer.items[i].value.len;
-    }
-    return size;
+    return info->api_id.len + info->stage.len + info->domain_name.len + info->source_ip.len +
+           info->user_agent.len + packed_map_size(&info->authorizer) + packed_map_size(&info->identity);
 }
 
 static struct tg_slice pack(char **room, struct tg_slice bytes)
@@ -29,22 +34,32 @@ static struct tg_slice pack(char **room, struct tg_slice bytes)
     return tg_slice_make(to, bytes.len);
 }
 
+/* The pairs go to *pairs, their bytes to *room. */
+static struct tg_string_map pack_map(struct tg_string_pair **pairs, char **room,
+                                     const struct tg_string_map *from)
+{
+    struct tg_string_pair *to = *pairs;
+    for (size_t i = 0; i < from->count; i++) {
+        to[i].key = pack(room, from->items[i].key);
+        to[i].value = pack(room, from->items[i].value);
+    }
+    *pairs += from->count;
+    return (struct tg_string_map){from->count > 0 ? to : NULL, from->count};
+}
+
 /* Copies into `to` and packed_size bytes after it, aligned for pointers. */
 static void pack_info(struct tg_conn_info *to, const struct tg_conn_info *from, void *after)
 {
     struct tg_string_pair *pairs = after;
-    char *room = (char *)(pairs + from->authorizer.count);
+    char *room = (char *)(pairs + from->authorizer.count + from->identity.count);
     *to = *from;
     to->api_id = pack(&room, from->api_id);
     to->stage = pack(&room, from->stage);
     to->domain_name = pack(&room, from->domain_name);
     to->source_ip = pack(&room, from->source_ip);
     to->user_agent = pack(&room, from->user_agent);
-    for (size_t i = 0; i < from->authorizer.count; i++) {
-        pairs[i].key = pack(&room, from->authorizer.items[i].key);
-        pairs[i].value = pack(&room, from->authorizer.items[i].value);
-    }
-    to->authorizer.items = from->authorizer.count > 0 ? pairs : NULL;
+    to->authorizer = pack_map(&pairs, &room, &from->authorizer);
+    to->identity = pack_map(&pairs, &room, &from->identity);
 }
 
 enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_conn_info **out)

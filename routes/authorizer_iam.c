@@ -43,6 +43,46 @@ static enum tg_fault fault_of(enum tg_sigv4_outcome outcome)
     }
 }
 
+static struct tg_slice after_last(struct tg_slice text, char separator)
+{
+    size_t from = text.len;
+    while (from > 0 && text.ptr[from - 1] != separator) {
+        from--;
+    }
+    return tg_slice_from(text, from);
+}
+
+/* identity of an AWS_IAM event (spec 3.1). The gateway knows no unique ids of users: caller and user are the
+ * name at the end of the ARN; of a root user, the account. */
+static enum tg_err keep_identity(struct tg_request *request, const struct tg_credential *credential)
+{
+    struct tg_slice rest = credential->user_arn, account;
+    for (int i = 0; i < 5; i++) { /* arn:partition:service:region:account:... */
+        account = tg_slice_cut(rest, ':', &rest);
+    }
+    if (account.len == 0) {
+        account = request->model->account_id;
+    }
+    struct tg_slice name = after_last(after_last(credential->user_arn, ':'), '/');
+    if (name.len == 0 || tg_slice_eq(name, TG_LIT("root"))) {
+        name = account;
+    }
+    const struct tg_string_pair known[] = {
+        {TG_LIT("accountId"), account},
+        {TG_LIT("caller"), name},
+        {TG_LIT("user"), name},
+        {TG_LIT("userArn"), credential->user_arn},
+        {TG_LIT("accessKey"), credential->access_key_id},
+    };
+    struct tg_string_pair *pairs = tg_arena_alloc(&request->arena, sizeof known);
+    if (pairs == NULL) {
+        return TG_ENOMEM;
+    }
+    memcpy(pairs, known, sizeof known);
+    request->handshake_info->identity = (struct tg_string_map){pairs, sizeof known / sizeof known[0]};
+    return TG_OK;
+}
+
 enum tg_err authorize_iam(struct tg_request *request)
 {
     struct tg_sigv4_result result;
@@ -67,7 +107,10 @@ enum tg_err authorize_iam(struct tg_request *request)
         return err == TG_OK ? tg_request_fail(request, fault_of(result.outcome), text) : err;
     }
     const struct tg_credential *credential = result.identity;
-    err = authorize_by_policy(request, credential->policy, credential->user_arn, &decision);
+    err = keep_identity(request, credential);
+    if (err == TG_OK) {
+        err = authorize_by_policy(request, credential->policy, credential->user_arn, &decision);
+    }
     if (err == TG_OK && decision != TG_POLICY_ALLOW) {
         return tg_request_fail(request, TG_FAULT_FORBIDDEN,
                                decision == TG_POLICY_DENY ? TG_LIT("no policy of the signer allows it")

@@ -220,16 +220,25 @@ static const struct {
     {TG_LIT_INIT("integrationLatency"), integration_latency},
 };
 
+/* Whether the map has what follows the prefix in the name. */
+static bool look_up_map(const struct tg_string_map *map, struct tg_slice prefix, struct tg_slice name,
+                        struct tg_slice *out)
+{
+    const struct tg_slice *value =
+        tg_slice_starts(name, prefix) ? tg_string_map_get(map, tg_slice_from(name, prefix.len)) : NULL;
+    if (value == NULL) {
+        return false;
+    }
+    *out = value->ptr != NULL ? *value : TG_LIT("");
+    return true;
+}
+
 static enum tg_err look_up_context(struct tg_request *request, struct tg_slice name, struct tg_slice *out)
 {
-    static const struct tg_slice authorizer = TG_LIT_INIT("authorizer.");
-    if (tg_slice_starts(name, authorizer) && request->info->has_authorizer) {
-        const struct tg_slice *member =
-            tg_string_map_get(&request->info->authorizer, tg_slice_from(name, authorizer.len));
-        if (member != NULL) {
-            *out = member->ptr != NULL ? *member : TG_LIT("");
-            return TG_OK;
-        }
+    const struct tg_conn_info *info = request->info;
+    if (look_up_map(&info->authorizer, TG_LIT("authorizer."), name, out) ||
+        look_up_map(&info->identity, TG_LIT("identity."), name, out)) {
+        return TG_OK;
     }
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         if (tg_slice_eq(name, variables[i].name)) {

@@ -114,15 +114,21 @@ static void multi_map(struct writer *w, const struct tg_headers *list, bool igno
     raw(w, separator[0] == '{' ? "{}" : "}");
 }
 
-static void string_map(struct writer *w, const struct tg_string_map *map)
+/* The first member goes behind `separator`. */
+static void members(struct writer *w, const char *separator, const struct tg_string_map *map)
 {
-    raw(w, "{");
     for (size_t i = 0; i < map->count; i++) {
-        raw(w, i > 0 ? "," : "");
+        raw(w, i > 0 ? "," : separator);
         string(w, map->items[i].key);
         raw(w, ":");
         string(w, map->items[i].value);
     }
+}
+
+static void string_map(struct writer *w, const struct tg_string_map *map)
+{
+    raw(w, "{");
+    members(w, "", map);
     raw(w, "}");
 }
 
@@ -234,12 +240,7 @@ static void authorizer_member(struct writer *w)
     const struct tg_request *request = w->request;
     raw(w, ",\"authorizer\":{");
     const struct tg_string_map *map = &request->info->authorizer;
-    for (size_t i = 0; i < map->count; i++) {
-        raw(w, i > 0 ? "," : "");
-        string(w, map->items[i].key);
-        raw(w, ":");
-        string(w, map->items[i].value);
-    }
+    members(w, "", map);
     if (request->kind == TG_REQUEST_CONNECT) {
         raw(w, map->count > 0 ? ",\"integrationLatency\":" : "\"integrationLatency\":");
         number(w, request->authorizer_latency_ms >= 0 ? request->authorizer_latency_ms : 0);
@@ -283,6 +284,7 @@ static void request_context(struct writer *w)
         raw(w, ",");
     }
     member(w, "\"sourceIp\":", request->info->source_ip);
+    members(w, ",", &request->info->identity);
     member(w, "},\"requestId\":", id);
     member(w, ",\"domainName\":", request->info->domain_name);
     member(w, ",\"connectionId\":", tg_slice_cstr(request->connection_id));

@@ -1,13 +1,17 @@
-// Authorisers on $connect: section 7, rows C70 to C74.
+// Authorisers on $connect: section 7, rows C70 to C74; AWS_IAM: sections 1.7 and 3.1.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { startBackend } from './lib/backend.mjs';
 import { dial, refused } from './lib/client.mjs';
-import { ACCOUNT, REGION, appApi, lambdaUri, route } from './lib/config.mjs';
-import { startGateway } from './lib/gateway.mjs';
+import { ACCOUNT, ADMIN_KEY, ALLOW_ALL, REGION, appApi, httpProxy, lambdaUri, route } from './lib/config.mjs';
+import { startGateway, tempDir } from './lib/gateway.mjs';
 import { echo, functionError, raw, startLambda } from './lib/lambda.mjs';
 import { connectRaw, upgradeRequest } from './lib/raw.mjs';
 import { fileScope } from './lib/scope.mjs';
+import { presign, sign } from './lib/sigv4.mjs';
+import { waitFor } from './lib/wait.mjs';
 
 const file = fileScope();
 const METHOD_ARN = (apiId) => `arn:aws:execute-api:${REGION}:${ACCOUNT}:${apiId}/prod/$connect`;
@@ -317,4 +321,148 @@ describe('C74', () => {
       if (status !== 101) assertBodyB(result.answer, 401, 'Unauthorized');
     });
   }
+});
+
+describe('AWS_IAM', () => {
+  const HOST = 'iam.test';
+  const allow = (Resource) => ({ Version: '2012-10-17', Statement: [statement('Allow', Resource)] });
+  const key = (accessKeyId, more) => ({ accessKeyId, secretAccessKey: `secret of ${accessKeyId}`, ...more });
+  const ANN = key('AKIDANN', { userArn: 'arn:aws:iam::210987654321:user/team/ann', policy: allow(METHOD_ARN('iam')) });
+  const keys = {
+    ann: ANN,
+    plain: key('AKIDPLAIN', { policy: allow('*') }),
+    temporary: key('ASIATEMP', { sessionToken: 'token/of+session==', policy: allow('*') }),
+    nobody: key('AKIDNOBODY'),
+    manager: key('AKIDMANAGER', { policy: { Version: '2012-10-17', Statement: [{ ...statement('Allow', '*'), Action: 'execute-api:ManageConnections' }] } }),
+    elsewhere: key('AKIDELSEWHERE', { policy: allow(METHOD_ARN('iam').replace('$connect', 'echo')) }),
+    denied: key('AKIDDENIED', { policy: { Version: '2012-10-17', Statement: [statement('Allow', '*'), statement('Deny', METHOD_ARN('iam'))] } }),
+  };
+  const annIdentity = { accountId: '210987654321', caller: 'ann', user: 'ann', userArn: ANN.userArn, accessKey: 'AKIDANN' };
+  const MISMATCH = /^The request signature we calculated does not match the signature you provided\./;
+
+  let iam;
+  let rows;
+
+  before(async () => {
+    const log = path.join(tempDir(file), 'access.log');
+    rows = () => fs.readFileSync(log, 'utf8').split('\n').filter(Boolean).map((line) => line.split(' '));
+    const names = ['accountId', 'caller', 'user', 'userArn', 'accessKey'];
+    const mapped = Object.fromEntries(names.map((name) => [`integration.request.header.X-Iam-${name}`, `context.identity.${name}`]));
+    const api = (apiId, rest) => appApi({ apiId, routes: [route('$connect', 'app', { authorizationType: 'AWS_IAM' }), route('note', 'be')], integrations: [httpProxy('be', `${backend.url}/note`, { requestParameters: mapped })], ...rest });
+    iam = await startGateway(file, {
+      functions: fn.table('app'),
+      log: { level: 'debug', format: 'json' },
+      credentials: [{ ...ADMIN_KEY, policy: ALLOW_ALL }, ...Object.values(keys)],
+      apis: [
+        api('iam', { stages: [{ stageName: 'prod', accessLogSettings: { destinationArn: `file:${log}`, format: '$context.requestId $context.eventType $context.status $context.identity.accountId $context.identity.user $context.identity.userArn' } }] }),
+        api('other'),
+      ],
+    });
+    backend.answer({ body: '' });
+  });
+
+  const url = (query) => `ws://${iam.host}/prod${query ? `?${query}` : ''}`;
+
+  // What a client that signs in its headers sends.
+  const byHeader = (credentials, { query = '', host = HOST, ...more } = {}) => [url(query), { headers: { 'User-Agent': 'agent/7', ...sign({ method: 'GET', path: '/prod', host, credentials, query, ...more }) } }];
+  // What a browser can do: everything is in the URL.
+  const byQuery = (credentials, { host = HOST, ...more } = {}) => [url(presign({ method: 'GET', path: '/prod', host, credentials, ...more })), { headers: { Host: host } }];
+
+  const connectOf = (tag) => fn.event((c) => c.event?.queryStringParameters?.tag === tag);
+
+  test('AWS_IAM signed headers: who signed is in CONNECT, MESSAGE and DISCONNECT', async (t) => {
+    const client = await dial(t, ...byHeader(ANN, { query: 'tag=header' }));
+    const connect = (await connectOf('header')).requestContext;
+    const expected = { userAgent: 'agent/7', sourceIp: '127.0.0.1', ...annIdentity };
+    assert.deepEqual(connect.identity, expected);
+    assert.equal(connect.authorizer, undefined);
+    assert.equal(await client.ask({ action: 'echo' }), '{"action":"echo"}');
+    await client.close();
+    for (const eventType of ['MESSAGE', 'DISCONNECT']) {
+      const event = await fn.event({ eventType, connectionId: connect.connectionId });
+      assert.deepEqual(event.requestContext.identity, expected, eventType);
+    }
+  });
+
+  test('AWS_IAM presigned query, as browsers do it', async (t) => {
+    const client = await dial(t, ...byQuery(ANN, { query: { tag: 'query', room: 'a b/ü' } }));
+    const event = await connectOf('query');
+    assert.equal(event.queryStringParameters.room, 'a b/ü');
+    assert.deepEqual(event.requestContext.identity, { sourceIp: '127.0.0.1', ...annIdentity });
+    assert.equal(await client.ask({ action: 'echo' }), '{"action":"echo"}');
+  });
+
+  test('AWS_IAM a key without userArn, and one with a session token', async (t) => {
+    await dial(t, ...byHeader(keys.plain, { query: 'tag=plain' }));
+    const plain = (await connectOf('plain')).requestContext.identity;
+    assert.equal(plain.accountId, ACCOUNT);
+    assert.equal(plain.userArn, `arn:aws:iam::${ACCOUNT}:user/AKIDPLAIN`);
+    assert.equal(plain.user, 'AKIDPLAIN');
+    await dial(t, ...byHeader(keys.temporary, { query: 'tag=temporary' }));
+    assert.equal((await connectOf('temporary')).requestContext.identity.accessKey, 'ASIATEMP');
+    assert.equal((await refused(t, ...byHeader({ ...keys.temporary, sessionToken: undefined }))).status, 403);
+    await dial(t, ...byQuery(keys.temporary, { query: { tag: 'presigned', 'X-Amz-Security-Token': keys.temporary.sessionToken } }));
+    assert.equal((await connectOf('presigned')).requestContext.identity.accessKey, 'ASIATEMP');
+  });
+
+  test('AWS_IAM in parameter mapping and in access logs', async (t) => {
+    const client = await dial(t, ...byHeader(ANN, { query: 'tag=mapping' }));
+    const id = (await connectOf('mapping')).requestContext.connectionId;
+    client.send({ action: 'note', id });
+    const { headers } = await backend.request((r) => r.url === '/note' && r.text.includes(id));
+    assert.deepEqual(Object.fromEntries(Object.keys(annIdentity).map((name) => [name, headers[`x-iam-${name.toLowerCase()}`]])), annIdentity);
+    const answer = await refused(t, ...byHeader(keys.denied));
+    const row = (requestId) => waitFor(() => rows().find((r) => r[0] === requestId), { what: 'a row of the access log' });
+    assert.deepEqual((await row(answer.json().requestId)).slice(1), ['CONNECT', '403', ACCOUNT, 'AKIDDENIED', `arn:aws:iam::${ACCOUNT}:user/AKIDDENIED`]);
+    await waitFor(() => rows().some((r) => r[1] === 'MESSAGE' && r[2] === '200' && r[3] === annIdentity.accountId && r[5] === ANN.userArn));
+    const unsigned = await refused(t, url(), { headers: { Host: HOST } });
+    assert.deepEqual((await row(unsigned.json().requestId)).slice(1), ['CONNECT', '403', '-', '-', '-']);
+  });
+
+  const wrong = { ...ANN, secretAccessKey: 'wrong' };
+  const unknown = key('AKIDUNKNOWN');
+  const hourAgo = new Date(Date.now() - 3600000);
+  const refusals = {
+    'no signature': [() => [url(), { headers: { Host: HOST } }], 'Missing Authentication Token'],
+    'a wrong signature in the headers': [() => byHeader(wrong), MISMATCH],
+    'a wrong signature in the query': [() => byQuery(wrong), MISMATCH],
+    'a signature of another path': [() => [url(), { headers: sign({ method: 'GET', path: '/dev', host: HOST, credentials: ANN }) }], MISMATCH],
+    'a signature of another query': [() => [url('room=b'), byHeader(ANN, { query: 'room=a' })[1]], MISMATCH],
+    'a presigned query with something added': [() => [`${byQuery(ANN)[0]}&room=b`, { headers: { Host: HOST } }], MISMATCH],
+    'a signature of another host': [() => [url(), { headers: { ...byHeader(ANN, { host: 'other.test' })[1].headers, host: HOST } }], MISMATCH],
+    'an unknown key in the headers': [() => byHeader(unknown), 'Forbidden'],
+    'an unknown key in the query': [() => byQuery(unknown), 'Forbidden'],
+    'an old signature': [() => byHeader(ANN, { when: hourAgo }), 'Forbidden'],
+    'an expired query': [() => byQuery(ANN, { when: hourAgo, expires: 60 }), 'Forbidden'],
+    'another region': [() => byHeader(ANN, { region: 'eu-west-1' }), 'Forbidden'],
+    'another service': [() => byHeader(ANN, { service: 'lambda' }), 'Forbidden'],
+    'a key without policy': [() => byHeader(keys.nobody), 'Forbidden'],
+    'a policy with another action': [() => byHeader(keys.manager), 'Forbidden'],
+    'a policy of another route': [() => byQuery(keys.elsewhere), 'Forbidden'],
+    'a policy of another API': [() => byHeader(ANN, { host: 'other.test' }), 'Forbidden'],
+    'a policy that denies': [() => byHeader(keys.denied), 'Forbidden'],
+  };
+  for (const [name, [make, message]] of Object.entries(refusals)) {
+    test(`AWS_IAM refused: ${name}`, async (t) => {
+      const connects = { eventType: 'CONNECT' };
+      const before = fn.count(connects);
+      assertBodyB(await refused(t, ...make()), 403, message);
+      assert.equal(fn.count(connects), before);
+    });
+  }
+
+  test('AWS_IAM signatures, secrets and queries are not in the logs', async (t) => {
+    const urls = [byQuery(ANN, { query: { tag: 'logged', private: 'of-the-query' } }), byQuery(wrong), byQuery(unknown), byQuery(keys.denied), byQuery(ANN, { when: hourAgo })];
+    await dial(t, ...urls[0]);
+    for (const refusal of urls.slice(1)) await refused(t, ...refusal);
+    const header = byHeader(wrong);
+    await refused(t, ...header);
+    assert.match(iam.log(), /"level":"?(info|debug|warn)/i);
+    const secrets = [...urls.map(([where]) => new URL(where).searchParams.get('X-Amz-Signature')), /Signature=(\w+)/.exec(header[1].headers.authorization)[1], 'of-the-query', 'X-Amz-', ...Object.values(keys).map((k) => k.secretAccessKey), keys.temporary.sessionToken];
+    for (const secret of secrets) {
+      assert.ok(secret.length > 5);
+      assert.ok(!iam.log().includes(secret), secret);
+      assert.ok(!rows().flat().join(' ').includes(secret), secret);
+    }
+  });
 });

@@ -485,9 +485,8 @@ static void begin_iam(struct fixture *fixture, const char *policy)
 }
 
 /* secret NULL: not signed at all. */
-static void run_iam(struct fixture *fixture, const char *policy, const char *secret, int64_t late_ms)
+static void sign_and_run(struct fixture *fixture, const char *secret, int64_t late_ms)
 {
-    begin_iam(fixture, policy);
     struct request_world *world = fixture->world;
     struct tg_request *request = world->request;
     if (secret != NULL) {
@@ -512,6 +511,12 @@ static void run_iam(struct fixture *fixture, const char *policy, const char *sec
     }
     tg_request_run(request);
     assert_int_equal(world->done, 1);
+}
+
+static void run_iam(struct fixture *fixture, const char *policy, const char *secret, int64_t late_ms)
+{
+    begin_iam(fixture, policy);
+    sign_and_run(fixture, secret, late_ms);
 }
 
 static void signed_handshakes(void **state)
@@ -539,6 +544,48 @@ static void signed_handshakes(void **state)
         assert_int_equal(tg_fault_status(rows[i].fault), rows[i].fault == TG_FAULT_NONE ? 200 : 403);
     }
     assert_int_equal(upstream.calls, 0);
+}
+
+/* Who signed is kept for the events, also when the policy refuses (for the access log); what is signed
+ * wrongly says nothing about anybody. */
+static void the_signer_reaches_the_connection(void **state)
+{
+    static const struct {
+        const char *arn, *account, *name;
+    } rows[] = {
+        {"arn:aws:iam::210987654321:user/app", "210987654321", "app"},
+        {"arn:aws:iam::210987654321:user/team/a/ann", "210987654321", "ann"},
+        {"arn:aws:sts::210987654321:assumed-role/role/session", "210987654321", "session"},
+        {"arn:aws:iam::210987654321:root", "210987654321", "210987654321"},
+        {"ann", "123456789012", "ann"},
+        {"arn:aws:iam::", "123456789012", "123456789012"},
+    };
+    static const char *const policies[] = {"{" ALLOW "}", NULL};
+    struct fixture *fixture = *state;
+    struct request_world *world = fixture->world;
+    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+        world->info.identity = (struct tg_string_map){0};
+        begin_iam(fixture, policies[i % 2]);
+        fixture->credential.user_arn = tg_slice_cstr(rows[i / 2].arn);
+        sign_and_run(fixture, "right", 0);
+        const struct {
+            const char *name, *value;
+        } expected[] = {
+            {"accountId", rows[i / 2].account}, {"caller", rows[i / 2].name}, {"user", rows[i / 2].name},
+            {"userArn", rows[i / 2].arn},       {"accessKey", "AKIDEXAMPLE"},
+        };
+        const struct tg_string_map *seen = &world->info.identity;
+        assert_int_equal(seen->count, COUNT(expected));
+        for (size_t j = 0; j < COUNT(expected); j++) {
+            if (!tg_slice_eq(seen->items[j].key, tg_slice_cstr(expected[j].name)) ||
+                !tg_slice_eq(seen->items[j].value, tg_slice_cstr(expected[j].value))) {
+                fail_msg("%s: %s", rows[i / 2].arn, expected[j].name);
+            }
+        }
+    }
+    world->info.identity = (struct tg_string_map){0};
+    run_iam(fixture, "{" ALLOW "}", "wrong", 0);
+    assert_int_equal(world->info.identity.count, 0);
 }
 
 /* The vector of test_sigv4.c: browsers can sign in no other way. */
@@ -581,6 +628,7 @@ int main(void)
         TEST(without_authorization_nobody_is_asked),
         TEST(an_unknown_type_is_refused),
         TEST(signed_handshakes),
+        TEST(the_signer_reaches_the_connection),
         TEST(presigned_handshakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

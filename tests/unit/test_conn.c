@@ -231,15 +231,17 @@ static void assert_slice(struct tg_slice slice, const char *text)
 static void test_info_is_copied(void **state)
 {
     struct fixture *fixture = *state;
-    char agent[] = "curl/8", key[] = "role", value[] = "admin";
+    char agent[] = "curl/8", key[] = "role", value[] = "admin", user[] = "ann";
     struct tg_string_pair pairs[] = {{tg_slice_cstr(key), tg_slice_cstr(value)},
                                      {TG_LIT("principalId"), TG_LIT("")}};
+    struct tg_string_pair identity[] = {{TG_LIT("user"), tg_slice_cstr(user)}};
     struct tg_conn_info info = fixture_info();
     struct tg_conn_handle handle;
     char id[TG_CONNID_LEN + 1];
     info.user_agent = tg_slice_cstr(agent);
     info.has_authorizer = true;
     info.authorizer = (struct tg_string_map){pairs, 2};
+    info.identity = (struct tg_string_map){identity, 1};
     struct tg_socket *socket = fake_socket_new();
     assert_int_equal(tg_conn_reserve(fixture->mgr, &handle, id), TG_OK);
     socket->conn = tg_conn_get(fixture->mgr, handle);
@@ -248,6 +250,8 @@ static void test_info_is_copied(void **state)
     memset(key, '?', sizeof key);
     memset(value, '?', sizeof value);
     memset(pairs, 0, sizeof pairs);
+    memset(user, '?', sizeof user);
+    memset(identity, 0, sizeof identity);
 
     const struct tg_conn_info *kept = tg_conn_info_ref(tg_conn_info(socket->conn)), *copy;
     end_conn(socket); /* a reference outlives the connection */
@@ -266,6 +270,8 @@ static void test_info_is_copied(void **state)
         assert_int_equal(seen->authorizer.count, 2);
         assert_slice(*tg_string_map_get(&seen->authorizer, TG_LIT("role")), "admin");
         assert_slice(*tg_string_map_get(&seen->authorizer, TG_LIT("principalId")), "");
+        assert_int_equal(seen->identity.count, 1);
+        assert_slice(*tg_string_map_get(&seen->identity, TG_LIT("user")), "ann");
         if (i == 0) {
             tg_conn_info_unref(kept);
         }

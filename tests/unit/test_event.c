@@ -187,6 +187,44 @@ static void the_authorizer_context_follows(void **state)
                  "\"body\":\"\",\"isBase64Encoded\":false}");
 }
 
+/* AWS_IAM: who signed is in every event (3.1), and a variable of mappings and access logs. */
+static void the_signer_follows(void **state)
+{
+    struct request_world *world = *state;
+    static struct tg_string_pair pairs[] = {{TG_LIT_INIT("accountId"), TG_LIT_INIT("123456789012")},
+                                            {TG_LIT_INIT("userArn"), TG_LIT_INIT("arn:\"a\"")}};
+    static const struct tg_slice member =
+        TG_LIT_INIT("\"identity\":{\"userAgent\":\"Mozilla/5.0\",\"sourceIp\":\"203.0.113.9\","
+                    "\"accountId\":\"123456789012\",\"userArn\":\"arn:\\\"a\\\"\"},\"requestId\"");
+    static const struct {
+        const char *name, *value;
+    } variables[] = {
+        {"identity.accountId", "123456789012"}, {"identity.userArn", "arn:\"a\""},
+        {"identity.sourceIp", "203.0.113.9"},   {"identity.user", NULL},
+        {"authorizer.userArn", NULL},           {"userArn", NULL},
+    };
+    world->info.identity = (struct tg_string_map){pairs, 2};
+    request_world_begin(world, TG_REQUEST_CONNECT);
+    for (int kind = TG_REQUEST_CONNECT; kind <= TG_REQUEST_DISCONNECT; kind++) {
+        struct tg_slice event;
+        request_world_again(world, (enum tg_request_kind)kind);
+        assert_int_equal(tg_event_make(world->request, tg_event_write, SIZE_MAX, &event), TG_OK);
+        assert_true(tg_slice_find_slice(event, member) < event.len);
+        assert_true(tg_slice_find_slice(event, TG_LIT("\"authorizer\"")) >= event.len);
+        struct tg_vars vars = tg_request_vars(world->request);
+        for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+            struct tg_var_values values;
+            assert_int_equal(tg_vars_get(&vars, TG_VAR_CONTEXT, tg_slice_cstr(variables[i].name),
+                                         &world->request->arena, &values),
+                             TG_OK);
+            assert_int_equal(values.count, variables[i].value != NULL ? 1 : 0);
+            if (values.count == 1) {
+                assert_true(tg_slice_eq(values.items[0], tg_slice_cstr(variables[i].value)));
+            }
+        }
+    }
+}
+
 static void the_authorizers_event(void **state)
 {
     struct request_world *world = *state;
@@ -265,6 +303,7 @@ int main(void)
         TEST(disconnect_as_recorded),
         TEST(an_empty_reason_is_there),
         TEST(the_authorizer_context_follows),
+        TEST(the_signer_follows),
         TEST(the_authorizers_event),
         TEST(the_authorizers_event_with_query_and_variables),
         TEST(bytes_that_are_no_text_are_repaired),
