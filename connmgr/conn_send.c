@@ -181,7 +181,7 @@ void tg_conn_flush(struct tg_conn *conn)
             return;
         }
         while (count-- > 0) {
-            settle(send_of(conn->queue.next), TG_OK);
+            settle(send_of(tg_list_pop(&conn->queue)), TG_OK);
         }
         if (err == TG_EAGAIN) {
             keep_in_socket(conn, bytes.len);
@@ -191,8 +191,9 @@ void tg_conn_flush(struct tg_conn *conn)
 
 void tg_conn_drop_sends(struct tg_conn *conn)
 {
-    while (!tg_list_empty(&conn->queue)) {
-        settle(send_of(conn->queue.next), TG_ECLOSED);
+    struct tg_list *node;
+    while ((node = tg_list_pop(&conn->queue)) != NULL) {
+        settle(send_of(node), TG_ECLOSED);
     }
 }
 
