@@ -82,8 +82,7 @@ static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, 
         err = tg_request_fail(request, TG_FAULT_AUTHORIZER, TG_LIT("the authoriser did not answer in time"));
         break;
     case TG_LAMBDA_UNREACHABLE:
-        err = tg_request_fail(request, TG_FAULT_AUTHORIZER,
-                              TG_LIT("the runtime of the authoriser's function could not be reached"));
+        err = tg_request_fail(request, TG_FAULT_AUTHORIZER, payload);
         break;
     case TG_LAMBDA_NO_FUNCTION:
         err =

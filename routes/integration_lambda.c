@@ -33,8 +33,7 @@ static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, 
         (void)tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("no such function"));
         break;
     case TG_LAMBDA_UNREACHABLE:
-        (void)tg_request_fail(request, TG_FAULT_INTEGRATION,
-                              TG_LIT("the function's runtime could not be reached"));
+        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, payload);
         break;
     }
     tg_request_resume(request);

@@ -17,6 +17,7 @@ struct invocation {
     struct tg_call *handle;
     struct tg_task later; /* an outcome known at once, told later */
     enum tg_lambda_outcome outcome;
+    enum tg_err err;
 };
 
 static void finish(struct invocation *invocation, enum tg_lambda_outcome outcome, struct tg_slice payload)
@@ -30,7 +31,7 @@ static void finish(struct invocation *invocation, enum tg_lambda_outcome outcome
 static void on_task(struct tg_task *task)
 {
     struct invocation *invocation = TG_CONTAINER(task, struct invocation, later);
-    finish(invocation, invocation->outcome, TG_EMPTY);
+    finish(invocation, invocation->outcome, tg_slice_cstr(tg_err_text(invocation->err)));
 }
 
 static void fetched(void *arg, enum tg_err err, const struct tg_call_response *response)
@@ -43,7 +44,8 @@ static void fetched(void *arg, enum tg_err err, const struct tg_call_response *r
     } else if (response->status == 403 || response->status == 404) {
         finish(invocation, TG_LAMBDA_NO_FUNCTION, response->body);
     } else if (response->status < 200 || response->status > 299) {
-        finish(invocation, TG_LAMBDA_UNREACHABLE, response->body);
+        finish(invocation, TG_LAMBDA_UNREACHABLE,
+               TG_LIT("the function's runtime answered with an error status"));
     } else if (tg_headers_first(&response->headers, TG_LIT("X-Amz-Function-Error")) != NULL) {
         finish(invocation, TG_LAMBDA_FUNCTION_ERROR, response->body);
     } else {
@@ -173,6 +175,7 @@ enum tg_err tg_lambda_invoke(struct tg_request *request, const struct tg_stageva
     }
     if (err != TG_OK) {
         invocation->outcome = err == TG_ENOTFOUND ? TG_LAMBDA_NO_FUNCTION : TG_LAMBDA_UNREACHABLE;
+        invocation->err = err;
         invocation->handle = NULL;
         tg_task_defer(request->engine->loop, &invocation->later);
     }

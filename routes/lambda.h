@@ -9,7 +9,8 @@ enum tg_lambda_outcome {
     TG_LAMBDA_OK,             /* payload is what the function returned */
     TG_LAMBDA_FUNCTION_ERROR, /* X-Amz-Function-Error was set: payload is the error object */
     TG_LAMBDA_TIMEOUT,
-    TG_LAMBDA_UNREACHABLE, /* no answer, or a status that is no invocation result (throttled, 5xx) */
+    TG_LAMBDA_UNREACHABLE, /* no answer, or a status that is no invocation result; payload: a constant text
+                              for the log */
     TG_LAMBDA_NO_FUNCTION  /* not in the functions table, unknown stage variable, 404 or 403 from the runtime
                             */
 };

@@ -90,10 +90,10 @@ static int open_destination(struct tg_slice destination)
     static const struct tg_slice file = TG_LIT_INIT("file:");
     char path[4096];
     if (tg_slice_eq(destination, TG_LIT("stderr"))) {
-        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        return tg_log_open_stream(STDERR_FILENO);
     }
     if (!tg_slice_starts(destination, file)) {
-        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+        return tg_log_open_stream(STDOUT_FILENO);
     }
     struct tg_slice name = tg_slice_from(destination, file.len);
     if (name.len >= sizeof path) {

@@ -208,7 +208,9 @@ static enum tg_err open_listener(struct tg_app *app, struct tg_listener_settings
         .v6_only = settings->address.len > 0 && settings->address.ptr[0] == '[',
         .unix_mode = (int)settings->unix_mode,
     };
-    enum tg_err err = TG_OK;
+    /* SO_REUSEPORT would share the port with another gateway of the same user without a word, and each would
+     * answer 410 for the other's connections. */
+    enum tg_err err = is_unix ? TG_OK : tg_listen_probe(&settings->socket_address, &options, &reason);
     int shared = -1;
     for (size_t i = 0; err == TG_OK && i < app->worker_count; i++) {
         int fd = -1;
@@ -373,7 +375,9 @@ int tg_app_serve(const struct tg_config_source *source)
     }
     mask_signals(SIG_BLOCK);
     block_pipe_signal();
-    tg_log_init(&app.log, STDERR_FILENO, app.config->log.level, app.config->log.format);
+    int log_fd = tg_log_open_stream(STDERR_FILENO);
+    tg_log_init(&app.log, log_fd >= 0 ? log_fd : STDERR_FILENO, app.config->log.level,
+                app.config->log.format);
     tg_arena_pool_init(&app.arenas, 16);
     err = prepare(&app);
     if (err == TG_OK) {
@@ -384,5 +388,8 @@ int tg_app_serve(const struct tg_config_source *source)
     }
     bool orderly = err == TG_OK && app.ready == false && app.stopping;
     clean_up(&app);
+    if (log_fd >= 0) {
+        (void)close(log_fd);
+    }
     return orderly ? 0 : 1;
 }

@@ -166,6 +166,16 @@ bool tg_config_reloadable(const struct tg_config *current, const struct tg_confi
         differs = "registry";
     } else if (!tg_slice_eq(current->connection_id_secret, next->connection_id_secret)) {
         differs = "connectionIdSecret";
+    } else if (current->max_connections != next->max_connections) {
+        differs = "maxConnections";
+    } else if (current->log.format != next->log.format) {
+        differs = "log.format";
+    } else if (current->backends.dns_ttl_seconds < next->backends.dns_ttl_seconds ||
+               current->backends.dns_ttl_seconds > next->backends.dns_ttl_seconds) {
+        differs = "backends.dnsTtlSeconds";
+    } else if (current->backends.dns_negative_ttl_seconds < next->backends.dns_negative_ttl_seconds ||
+               current->backends.dns_negative_ttl_seconds > next->backends.dns_negative_ttl_seconds) {
+        differs = "backends.dnsNegativeTtlSeconds";
     }
     if (differs != NULL) {
         *option = differs;

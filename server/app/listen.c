@@ -24,6 +24,20 @@ static const char *unix_path(const struct tg_address *address)
     return ((const struct sockaddr_un *)&address->storage)->sun_path;
 }
 
+enum tg_err tg_listen_probe(const struct tg_address *address, const struct tg_listen_options *options,
+                            const char **reason)
+{
+    struct tg_address copy = *address;
+    struct tg_listen_options alone = *options;
+    int fd;
+    alone.reuse_port = false;
+    enum tg_err err = tg_listen(&copy, &alone, &fd, reason);
+    if (err == TG_OK) {
+        (void)close(fd);
+    }
+    return err;
+}
+
 void tg_listen_unlink(const struct tg_address *address)
 {
     int probe = address->storage.ss_family == AF_UNIX

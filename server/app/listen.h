@@ -17,6 +17,9 @@ struct tg_listen_options {
  * it. */
 enum tg_err tg_listen(struct tg_address *address, const struct tg_listen_options *options, int *out,
                       const char **reason) TG_MUST_CHECK;
+/* Whether nobody else listens on the address: TG_EEXIST and the other errors of tg_listen. */
+enum tg_err tg_listen_probe(const struct tg_address *address, const struct tg_listen_options *options,
+                            const char **reason) TG_MUST_CHECK;
 /* Removes the file of a unix socket on which nobody accepts: that of a socket which was closed, never another
  * process's. Nothing for other addresses. */
 void tg_listen_unlink(const struct tg_address *address);

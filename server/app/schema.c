@@ -56,7 +56,7 @@ static const struct tg_option_name log_levels[] = {{.name = "error", .value = TG
 static const struct tg_option_name log_formats[] = {{.name = "text", .value = TG_LOG_TEXT}, {.name = "json", .value = TG_LOG_JSON}, {0}};
 static const struct tg_option log_rows[] = {
     {"level", TG_OPTION_ENUM, AT(tg_log_settings, level), .fallback = "info", .names = log_levels, .help = "Least severe level written."},
-    {"format", TG_OPTION_ENUM, AT(tg_log_settings, format), .fallback = "text", .names = log_formats, .help = "Of a line."},
+    {"format", TG_OPTION_ENUM, TG_OPTION_RESTART, AT(tg_log_settings, format), .fallback = "text", .names = log_formats, .help = "Of a line."},
 };
 static const struct tg_schema log_schema = {
     .name = "log", SCHEMA(tg_log_settings, log_rows), .help = "The gateway's own log, on standard error."};
@@ -68,8 +68,8 @@ static const struct tg_option http_rows[] = {
      .help = "Longest head of a request, first line included."},
     {"maxHeaders", TG_OPTION_INT, AT(tg_http_settings, max_headers), .fallback = "100", .min = 8, .max = 1000,
      .help = "Most header fields of a request."},
-    {"maxBodyBytes", TG_OPTION_INT, AT(tg_http_settings, max_body_bytes), .fallback = "10485760", .min = 0, .max = 1073741824,
-     .help = "Longest body of a request; `@connections` has its own limit of 131072."},
+    {"maxBodyBytes", TG_OPTION_INT, TG_OPTION_UNUSED, AT(tg_http_settings, max_body_bytes), .fallback = "10485760", .min = 0, .max = 1073741824,
+     .help = "Longest body of a request to an HTTP API, when there are such; `@connections` has its own limit of 131072."},
     {"maxRequestsPerConnection", TG_OPTION_INT, AT(tg_http_settings, max_requests_per_connection), .fallback = "0", .max = NO_LIMIT,
      .help = "Then the connection is closed; 0: no limit."},
     {"headerTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, header_timeout_seconds), .fallback = "10", .max = 3600,
@@ -95,9 +95,9 @@ static const struct tg_option backend_rows[] = {
      .help = "For a connection to be made, TLS included."},
     {"idleTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_backend_settings, idle_timeout_seconds), .fallback = "30", .max = 3600,
      .help = "Then an idle connection is closed."},
-    {"dnsTtlSeconds", TG_OPTION_DOUBLE, AT(tg_backend_settings, dns_ttl_seconds), .fallback = "30", .max = 86400,
+    {"dnsTtlSeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_backend_settings, dns_ttl_seconds), .fallback = "30", .max = 86400,
      .help = "How long an address is remembered."},
-    {"dnsNegativeTtlSeconds", TG_OPTION_DOUBLE, AT(tg_backend_settings, dns_negative_ttl_seconds), .fallback = "2", .max = 86400,
+    {"dnsNegativeTtlSeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_backend_settings, dns_negative_ttl_seconds), .fallback = "2", .max = 86400,
      .help = "How long a name without an address is remembered."},
 };
 static const struct tg_schema backend_schema = {
@@ -179,7 +179,7 @@ static const struct tg_option config_rows[] = {
     {"admin", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_config, admin), .schema = &admin_schema, .help = "Health and metrics."},
     {"workers", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_config, workers), .fallback = "auto", .min = 1, .max = 256, .names = workers_names,
      .help = "Threads that serve; `auto`: one a core."},
-    {"maxConnections", TG_OPTION_INT, AT(tg_config, max_connections), .fallback = "0", .max = NO_LIMIT,
+    {"maxConnections", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_config, max_connections), .fallback = "0", .max = NO_LIMIT,
      .help = "Of all workers together; 0: what the limit on open files allows."},
     {"registry", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_config, registry), .schema = &registry_schema,
      .help = "Where connections are known."},

@@ -39,6 +39,10 @@ struct tg_log_field {
 #define tg_log(log, level, message, ...)                                                                     \
     tg_log_write((log), (level), (message), (const struct tg_log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 
+/* A descriptor of one's own for a standard stream that others share, which never blocks: the stream opened
+ * anew, or a plain copy where the system does not allow that (then a reader that stalls can block). -1 with
+ * errno. */
+int tg_log_open_stream(int fd);
 void tg_log_init(struct tg_log *log, int fd, enum tg_log_level level, enum tg_log_format format);
 /* fields ends with a row whose key is NULL. */
 void tg_log_write(struct tg_log *log, enum tg_log_level level, const char *message,

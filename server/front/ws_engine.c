@@ -29,6 +29,34 @@ static const struct lws_protocols protocols[] = {
 /* No validity checks: idle connections and pings are the owner's business. */
 static const lws_retry_bo_t no_checks = {0};
 
+/* Since 4.3 the library counts the users of a log, and by default all contexts share one, whose count is no
+ * atomic: two threads break it. So each context has a log of its own, which says nothing. */
+#if LWS_LIBRARY_VERSION_NUMBER >= 4003000
+static void say_nothing(int level, const char *line)
+{
+    (void)level;
+    (void)line;
+}
+
+static bool own_log(struct tg_ws_engine *engine, struct lws_context_creation_info *info)
+{
+    lws_log_cx_t *own = calloc(1, sizeof(*own));
+    if (own != NULL) {
+        own->u.emit = say_nothing;
+        info->log_cx = own;
+        engine->library_log = own;
+    }
+    return own != NULL;
+}
+#else
+static bool own_log(struct tg_ws_engine *engine, struct lws_context_creation_info *info)
+{
+    (void)info;
+    engine->library_log = NULL;
+    return true;
+}
+#endif
+
 static enum tg_err create_context(struct tg_ws_engine *engine, struct tg_log *log)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -44,6 +72,9 @@ static enum tg_err create_context(struct tg_ws_engine *engine, struct tg_log *lo
         .pt_serv_buf_size = RECEIVE_SIZE,
         .user = engine,
     };
+    if (!own_log(engine, &info)) {
+        return TG_ENOMEM;
+    }
     engine->context = lws_create_context(&info);
     if (engine->context == NULL) {
         tg_log(log, TG_LOG_ERROR, "libwebsockets did not make a context");
@@ -107,5 +138,6 @@ void tg_ws_engine_free(struct tg_ws_engine *engine)
         destroy_context(engine);
     }
     tg_inflater_free(engine->inflater);
+    free(engine->library_log);
     free(engine);
 }

@@ -15,6 +15,7 @@ struct lws_vhost;
 struct tg_inflater;
 
 struct tg_ws_engine {
+    void *library_log; /* of the context, where the library wants one each; it outlives the context */
     struct tg_loop *loop;
     struct lws_context *context;
     struct lws_vhost *vhost;

@@ -219,7 +219,10 @@ static void test_what_takes_a_restart(void **state)
 {
     static const struct {
         const char *text, *option;
-    } rows[] = {{FILE_TEXT "region: x\nmaxConnections: 5\n", NULL},
+    } rows[] = {{FILE_TEXT "region: x\nlog: {level: debug}\n", NULL},
+                {FILE_TEXT "maxConnections: 5\n", "maxConnections"},
+                {FILE_TEXT "log: {format: json}\n", "log.format"},
+                {FILE_TEXT "backends: {dnsTtlSeconds: 1}\n", "backends.dnsTtlSeconds"},
                 {"listeners: [{address: '127.0.0.1:8080', backlog: 1}]\n" APIS, "listeners"},
                 {"listeners: [{address: '127.0.0.1:8081'}]\n" APIS, "listeners"},
                 {"listeners: [{address: '127.0.0.1:8080'}, {address: '127.0.0.1:1'}]\n" APIS, "listeners"},
