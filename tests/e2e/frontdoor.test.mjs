@@ -5,7 +5,7 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { dial, join } from './lib/client.mjs';
 import { ADMIN_KEY, appApi } from './lib/config.mjs';
-import { MEASURED, startGateway, tempDir } from './lib/gateway.mjs';
+import { MEASURED, run, startGateway, tempDir } from './lib/gateway.mjs';
 import { request } from './lib/http.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { freePort } from './lib/ports.mjs';
@@ -285,6 +285,15 @@ describe('front door: slow clients', () => {
 });
 
 describe('listeners', () => {
+  test('listeners: a port that another gateway listens on is refused, not shared', async () => {
+    const second = await run(['serve', '--config', gw.file, '--set', 'admin.address=127.0.0.1:' + (await freePort())]);
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, /cannot listen/);
+    assert.match(second.stderr, /in use/);
+    const tag = await gw.get('/prod');
+    assert.equal(tag.status, 426);
+  });
+
   test('listeners: IPv4, IPv6 and a unix socket at once', async (t) => {
     const dir = tempDir(t);
     const socket = path.join(dir, 'gateway.sock');
