@@ -9,6 +9,9 @@ struct bucket {
     _Atomic(uint64_t) full_at;
 };
 
+#define TIME_MAX  (UINT64_C(1) << 62)  /* 146 years: no sum of three overflows */
+#define CLOCK_LAG UINT64_C(1000000000) /* by which the clocks of two workers' loops may differ */
+
 struct tg_throttles {
     struct bucket connection, account;
     pthread_mutex_t lock; /* of the map alone: routes are few, and found once a request */
@@ -39,16 +42,29 @@ void tg_throttles_free(struct tg_throttles *throttles)
     }
 }
 
+static uint64_t whole(double nanoseconds)
+{
+    return nanoseconds < (double)TIME_MAX ? (uint64_t)nanoseconds : TIME_MAX;
+}
+
 static bool take(struct bucket *bucket, double rate, double burst, uint64_t now_ms)
 {
     if (rate <= 0 || burst < 1) {
         return false;
     }
     uint64_t now = now_ms * 1000000;
-    uint64_t cost = (uint64_t)(1e9 / rate);
-    uint64_t depth = (uint64_t)(1e9 / rate * burst);
+    uint64_t cost = whole(1e9 / rate);
+    uint64_t depth = whole(1e9 / rate * burst);
     uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
     for (;;) {
+        /* No bucket is emptier than empty: it was emptied under other settings. */
+        if (full_at > now + depth + CLOCK_LAG) {
+            if (atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at, now + depth,
+                                                      memory_order_relaxed, memory_order_relaxed)) {
+                full_at = now + depth;
+            }
+            continue;
+        }
         uint64_t start = full_at > now ? full_at : now;
         if (start + cost > now + depth) {
             return false;

@@ -70,6 +70,35 @@ static void settings_may_change_under_way(void **state)
     assert_int_equal(passed(*state, &model, 20, 10000), 2);
 }
 
+static void a_higher_rate_counts_at_once(void **state)
+{
+    struct tg_model model = {.throttling = {.rate_limit = 1, .burst_limit = 5000}};
+    assert_int_equal(passed(*state, &model, 6000, 1000), 5000);
+    model.throttling.rate_limit = 10000;
+    assert_int_equal(passed(*state, &model, 20, 1001), 0);
+    assert_int_equal(passed(*state, &model, 20, 1002), 10);
+}
+
+static void no_setting_is_too_large_or_too_small(void **state)
+{
+    const struct {
+        double rate;
+        int64_t burst;
+        int passed; /* of three */
+    } rows[] = {
+        {0.1, INT64_MAX, 3}, {5e-324, 1, 1}, {1e-9, 2, 2}, {1e300, INT64_MAX, 3}, {1e300, 1, 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct tg_model model = {
+            .throttling = {.rate_limit = rows[i].rate, .burst_limit = rows[i].burst}};
+        struct tg_throttles *throttles;
+        assert_int_equal(tg_throttles_new(&throttles), TG_OK);
+        assert_int_equal(passed(throttles, &model, 3, 1000), rows[i].passed);
+        tg_throttles_free(throttles);
+    }
+    (void)state;
+}
+
 static void connections_have_a_bucket_of_their_own(void **state)
 {
     const struct tg_model model = {
@@ -137,6 +166,8 @@ int main(void)
         TEST(zero_blocks),
         TEST(a_rate_below_one_a_second),
         TEST(settings_may_change_under_way),
+        TEST(a_higher_rate_counts_at_once),
+        TEST(no_setting_is_too_large_or_too_small),
         TEST(connections_have_a_bucket_of_their_own),
         TEST(routes_are_unlimited_unless_set),
         TEST(each_route_of_each_stage_has_a_bucket),
