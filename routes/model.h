@@ -46,6 +46,7 @@ enum tg_slow_consumer { TG_SLOW_CLOSE, TG_SLOW_DROP };
 enum tg_management_auth { TG_MANAGEMENT_SIGV4, TG_MANAGEMENT_NONE };
 
 struct tg_tls_config {
+    const struct tg_doc_node *where;       /* NULL: there is none in the file */
     struct tg_slice server_name_to_verify; /* serverNameToVerify */
     struct tg_slice ca_file;               /* caFile (beyond the model): PEM of the authorities trusted */
     bool insecure_skip_verification;       /* insecureSkipVerification (beyond the model): for tests only */

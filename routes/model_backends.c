@@ -30,11 +30,16 @@ static struct tg_tls_context *trust_for(struct model_compiler *compiler, struct 
                                         const struct tg_doc_node *where)
 {
     const struct tg_tls_config *fallback = &compiler->model->backend_tls;
+    if (config->server_name_to_verify.len == 0) {
+        config->server_name_to_verify = fallback->server_name_to_verify;
+    }
     if (config->ca_file.len == 0) {
         config->ca_file = fallback->ca_file;
     }
-    config->insecure_skip_verification =
-        config->insecure_skip_verification || fallback->insecure_skip_verification;
+    if (tg_doc_get(config->where, TG_LIT("insecureSkipVerification")) == NULL) {
+        config->insecure_skip_verification =
+            config->insecure_skip_verification || fallback->insecure_skip_verification;
+    }
     for (struct model_trust *trust = compiler->trusts; trust != NULL; trust = trust->next) {
         if (tg_slice_eq(trust->ca_file, config->ca_file) &&
             trust->insecure == config->insecure_skip_verification) {

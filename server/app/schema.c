@@ -7,6 +7,7 @@
 #define NO_LIMIT INT64_MAX
 
 static const struct tg_option tls_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_tls_config, where)},
     {"serverNameToVerify", TG_OPTION_STRING, AT(tg_tls_config, server_name_to_verify), .max = 253,
      .help = "Name that the back end's certificate must be for, and that is sent as SNI; default: the host of the URL."},
     {"caFile", TG_OPTION_STRING, AT(tg_tls_config, ca_file),

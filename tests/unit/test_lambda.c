@@ -283,6 +283,10 @@ static void outcomes(void **state)
         }
         if (seen.outcome == TG_LAMBDA_OK || seen.outcome == TG_LAMBDA_FUNCTION_ERROR) {
             assert_string_equal(seen.payload, "body");
+        } else if (seen.outcome == TG_LAMBDA_UNREACHABLE && rows[i].err != TG_OK) {
+            assert_string_equal(seen.payload, tg_err_text(rows[i].err));
+        } else if (seen.outcome == TG_LAMBDA_UNREACHABLE) { /* not the body: it would stand in the log */
+            assert_string_equal(seen.payload, "the function's runtime answered with an error status");
         }
     }
 }
@@ -305,6 +309,7 @@ static void what_is_known_at_once_is_told_later(void **state)
     tg_loop_run_once(fixture->world->engine.loop);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.outcome, TG_LAMBDA_UNREACHABLE);
+    assert_string_equal(seen.payload, tg_err_text(TG_EBUSY));
 }
 
 static void after_a_cancel_nothing_comes(void **state)

@@ -1,5 +1,6 @@
-// An HTTP back end that records requests and answers by script.
+// An HTTP or HTTPS back end that records requests and answers by script.
 import http from 'node:http';
+import https from 'node:https';
 import { onEnd } from './scope.mjs';
 import { DEADLINE, waitFor } from './wait.mjs';
 
@@ -10,7 +11,7 @@ class Backend {
   }
 
   get url() {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.tls ? 'https://localhost' : 'http://127.0.0.1'}:${this.port}`;
   }
 
   // script(request) -> {status, headers, body, delay, hang, reset, raw} or a promise of it. `headers` may be an array of pairs.
@@ -29,7 +30,7 @@ class Backend {
   }
 
   async handle(req, res, body) {
-    const record = { method: req.method, url: req.url, headers: req.headers, rawHeaders: req.rawHeaders, body, text: body.toString(), at: Date.now(), port: req.socket.remotePort };
+    const record = { method: req.method, url: req.url, headers: req.headers, rawHeaders: req.rawHeaders, body, text: body.toString(), at: Date.now(), port: req.socket.remotePort, serverName: req.socket.servername };
     record.closed = new Promise((resolve) => res.once('close', () => resolve(res.writableFinished)));
     this.requests.push(record);
     const out = (await this.script(record)) ?? {};
@@ -50,10 +51,12 @@ class Backend {
   }
 }
 
-export async function startBackend(owner, script) {
+// tls: {key, cert} of an HTTPS back end, whose `url` has the name localhost.
+export async function startBackend(owner, script, { tls } = {}) {
   const backend = new Backend();
+  backend.tls = tls;
   if (script) backend.answer(script);
-  const server = http.createServer({ keepAliveTimeout: 60000 }, (req, res) => {
+  const server = (tls ? https : http).createServer({ keepAliveTimeout: 60000, ...tls }, (req, res) => {
     const chunks = [];
     req.on('data', (chunk) => chunks.push(chunk));
     req.on('error', () => {});

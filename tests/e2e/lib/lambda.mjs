@@ -1,5 +1,6 @@
 // A runtime that speaks the Lambda Invoke API, with handlers given by the test and a record of every call.
 import http from 'node:http';
+import https from 'node:https';
 import { onEnd } from './scope.mjs';
 import { DEADLINE, waitFor } from './wait.mjs';
 
@@ -32,7 +33,7 @@ class Lambda {
   }
 
   get endpoint() {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.tls ? 'https://localhost' : 'http://127.0.0.1'}:${this.port}`;
   }
 
   // The `functions` table of the configuration.
@@ -106,10 +107,11 @@ function describe(match) {
   return typeof match === 'function' ? String(match) : JSON.stringify(match);
 }
 
-export async function startLambda(owner, handlers = {}, { port = 0 } = {}) {
+export async function startLambda(owner, handlers = {}, { port = 0, tls } = {}) {
   const fake = new Lambda();
+  fake.tls = tls;
   for (const [name, handler] of Object.entries(handlers)) fake.on(name, handler);
-  const server = http.createServer({ keepAliveTimeout: 60000 }, (req, res) => {
+  const server = (tls ? https : http).createServer({ keepAliveTimeout: 60000, ...tls }, (req, res) => {
     const chunks = [];
     req.on('data', (chunk) => chunks.push(chunk));
     req.on('error', () => {});
