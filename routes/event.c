@@ -1,5 +1,8 @@
 #include "routes/event.h"
 
+#include <stdlib.h>
+#include <strings.h>
+
 #include "server/base/codec.h"
 #include "server/base/json.h"
 
@@ -47,71 +50,103 @@ static void member(struct writer *w, const char *before, struct tg_slice value)
 
 /* ---- maps of names to values: headers and query parameters ---- */
 
-static bool same_name(struct tg_slice a, struct tg_slice b, bool ignore_case)
+/* The fields of one name, in their order; found by sorting, as a client may send thousands of names. */
+struct field {
+    const struct tg_header *header;
+    struct field *next; /* of the same name; NULL: the last */
+    bool is_first;
+};
+
+static int in_order(const struct tg_header *a, const struct tg_header *b)
 {
-    return ignore_case ? tg_slice_eq_nocase(a, b) : tg_slice_eq(a, b);
+    return a < b ? -1 : a > b;
 }
 
-static bool seen_before(const struct tg_headers *list, size_t index, bool ignore_case)
+static int by_name(const void *a, const void *b)
 {
-    for (size_t i = 0; i < index; i++) {
-        if (same_name(list->items[i].name, list->items[index].name, ignore_case)) {
-            return true;
-        }
+    const struct tg_header *left = *(const struct tg_header *const *)a;
+    const struct tg_header *right = *(const struct tg_header *const *)b;
+    int order = tg_slice_cmp(left->name, right->name);
+    return order != 0 ? order : in_order(left, right);
+}
+
+static int by_name_nocase(const void *a, const void *b)
+{
+    const struct tg_header *left = *(const struct tg_header *const *)a;
+    const struct tg_header *right = *(const struct tg_header *const *)b;
+    int order = left->name.len < right->name.len ? -1 : left->name.len > right->name.len;
+    if (order == 0 && left->name.len > 0) {
+        order = strncasecmp(left->name.ptr, right->name.ptr, left->name.len);
     }
-    return false;
+    return order != 0 ? order : in_order(left, right);
 }
 
-static struct tg_slice last_value(const struct tg_headers *list, struct tg_slice name, bool ignore_case)
+static bool same_name(const struct field *a, const struct field *b, bool ignore_case)
 {
-    struct tg_slice value = TG_EMPTY;
+    return ignore_case ? tg_slice_eq_nocase(a->header->name, b->header->name)
+                       : tg_slice_eq(a->header->name, b->header->name);
+}
+
+/* As many as the list has, in its order. NULL: out of memory. */
+static struct field *fields_of(struct tg_arena *arena, const struct tg_headers *list, bool ignore_case)
+{
+    const struct tg_header **sorted = tg_arena_alloc(arena, (list->count + 1) * sizeof *sorted);
+    struct field *fields = tg_arena_zalloc(arena, (list->count + 1) * sizeof *fields);
+    if (sorted == NULL || fields == NULL) {
+        return NULL;
+    }
     for (size_t i = 0; i < list->count; i++) {
-        if (same_name(list->items[i].name, name, ignore_case)) {
-            value = list->items[i].value;
-        }
+        sorted[i] = fields[i].header = &list->items[i];
     }
-    return value;
+    qsort(sorted, list->count, sizeof *sorted, ignore_case ? by_name_nocase : by_name);
+    struct field *before = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        struct field *field = &fields[sorted[i] - list->items];
+        field->is_first = before == NULL || !same_name(before, field, ignore_case);
+        if (!field->is_first) {
+            before->next = field;
+        }
+        before = field;
+    }
+    return fields;
 }
 
-/* {"name":"last value",...}, each name once, where it first stood. */
-static void single_map(struct writer *w, const struct tg_headers *list, bool ignore_case)
+/* {"name":"last value",...}, each name once, where it first stood; `every`: {"name":["every","value"],...} */
+static void field_map(struct writer *w, const struct tg_headers *list, bool ignore_case, bool every)
 {
     const char *separator = "{";
-    for (size_t i = 0; i < list->count; i++) {
-        if (!seen_before(list, i, ignore_case)) {
-            raw(w, separator);
-            string(w, list->items[i].name);
-            raw(w, ":");
-            string(w, last_value(list, list->items[i].name, ignore_case));
-            separator = ",";
-        }
+    const struct field *fields = fields_of(&w->request->arena, list, ignore_case);
+    if (fields == NULL) {
+        w->err = TG_ENOMEM;
+        return;
     }
-    raw(w, separator[0] == '{' ? "{}" : "}");
-}
-
-/* {"name":["every","value"],...} */
-static void multi_map(struct writer *w, const struct tg_headers *list, bool ignore_case)
-{
-    const char *separator = "{";
     for (size_t i = 0; i < list->count; i++) {
-        if (seen_before(list, i, ignore_case)) {
+        if (!fields[i].is_first) {
             continue;
         }
         raw(w, separator);
-        string(w, list->items[i].name);
-        raw(w, ":");
-        const char *bracket = "[";
-        for (size_t j = i; j < list->count; j++) {
-            if (same_name(list->items[j].name, list->items[i].name, ignore_case)) {
-                raw(w, bracket);
-                string(w, list->items[j].value);
-                bracket = ",";
+        string(w, fields[i].header->name);
+        raw(w, every ? ":[" : ":");
+        for (const struct field *field = &fields[i]; field != NULL; field = field->next) {
+            if (every || field->next == NULL) {
+                string(w, field->header->value);
+                raw(w, field->next != NULL ? "," : "");
             }
         }
-        raw(w, "]");
+        raw(w, every ? "]" : "");
         separator = ",";
     }
     raw(w, separator[0] == '{' ? "{}" : "}");
+}
+
+static void single_map(struct writer *w, const struct tg_headers *list, bool ignore_case)
+{
+    field_map(w, list, ignore_case, false);
+}
+
+static void multi_map(struct writer *w, const struct tg_headers *list, bool ignore_case)
+{
+    field_map(w, list, ignore_case, true);
 }
 
 /* The first member goes behind `separator`. */

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <time.h>
 
 #include "routes/context.h"
 #include "routes/event.h"
@@ -282,6 +283,35 @@ static void bytes_that_are_no_text_are_repaired(void **state)
         tg_slice_eq(tg_json_string(tg_json_get(query, TG_LIT("\xEF\xBF\xBD"))), TG_LIT("\xEF\xBF\xBD")));
 }
 
+/* As many as the longest request line holds: a client must not stall a worker with a query. */
+static void many_names_take_no_time(void **state)
+{
+    enum { NAMES = 16000 };
+    struct request_world *world = *state;
+    struct tg_slice event;
+    struct tg_buf text;
+    tg_buf_init(&text, SIZE_MAX);
+    for (int i = 0; i < NAMES; i++) {
+        assert_int_equal(tg_buf_printf(&text, "%d=%d&", i * 7919 % NAMES, i), TG_OK);
+    }
+    assert_int_equal(tg_buf_append(&text, TG_LIT("0=last\0")), TG_OK);
+    request_world_begin(world, TG_REQUEST_CONNECT);
+    use_query(world, tg_buf_slice(&text).ptr);
+    clock_t start = clock();
+    assert_int_equal(tg_event_make(world->request, tg_event_write, SIZE_MAX, &event), TG_OK);
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
+    tg_buf_free(&text);
+    const struct tg_json *json;
+    assert_int_equal(tg_json_parse(&world->request->arena, event, &json), TG_OK);
+    const struct tg_json *single = tg_json_get(json, TG_LIT("queryStringParameters"));
+    const struct tg_json *multi = tg_json_get(json, TG_LIT("multiValueQueryStringParameters"));
+    assert_int_equal(tg_json_count(single), NAMES);
+    assert_int_equal(tg_json_count(multi), NAMES);
+    assert_true(tg_slice_eq(tg_json_string(tg_json_get(single, TG_LIT("0"))), TG_LIT("last")));
+    assert_true(tg_slice_eq(tg_json_string(tg_json_at(tg_json_get(multi, TG_LIT("0")), 0)), TG_LIT("0")));
+    assert_true(tg_slice_eq(tg_json_string(tg_json_get(single, TG_LIT("7919"))), TG_LIT("1")));
+}
+
 static void events_are_limited(void **state)
 {
     struct request_world *world = *state;
@@ -307,6 +337,7 @@ int main(void)
         TEST(the_authorizers_event),
         TEST(the_authorizers_event_with_query_and_variables),
         TEST(bytes_that_are_no_text_are_repaired),
+        TEST(many_names_take_no_time),
         TEST(events_are_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
