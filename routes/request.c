@@ -159,7 +159,7 @@ static enum tg_err select_route(struct tg_request *request)
     const struct tg_route *route = tg_map_get(&api->route_map, key);
     request->route = route != NULL ? route : api->default_route;
     if (request->route == NULL) {
-        return tg_request_fail(request, TG_FAULT_NO_ROUTE, key);
+        return tg_request_fail(request, TG_FAULT_NO_ROUTE, TG_LIT("no route has the key that was selected"));
     }
     return TG_OK;
 }

@@ -109,7 +109,7 @@ describe('C91', () => {
     const failed = await row({ eventType: 'MESSAGE', routeKey: 'fail' });
     assert.match(failed.status, /^5\d\d$/);
     assert.equal(failed['error.message'], 'Internal server error');
-    const frameText = JSON.parse(await client.ask({ action: 'nobody' }));
+    const frameText = JSON.parse(await client.ask({ action: 'hush' }));
     const unmatched = await row({ requestId: frameText.requestId });
     assert.equal(unmatched.status, '403');
     assert.equal(unmatched['error.message'], 'Forbidden');
