@@ -1,7 +1,7 @@
 /* One HTTP request as routes see it: independent of the wire version, a header list and a body that is asked
- * for. Made by the front door (server/front/httpd.c; HTTP/2 would be another maker), which hands it to
- * tg_dispatch. It lives until the handler has called reply (or end) or upgrade, also when the client goes
- * away meanwhile. One worker's thread. */
+ * for, whole or as it comes. Made by the front door (server/front/httpd.c; HTTP/2 would be another maker),
+ * which hands it to tg_dispatch. It lives until the handler has called reply, end or upgrade, also when the
+ * client goes away meanwhile. One worker's thread. No callback is made from within a call of an operation. */
 #ifndef TG_ROUTES_EXCHANGE_H
 #define TG_ROUTES_EXCHANGE_H
 
@@ -20,16 +20,55 @@ struct tg_upgrade {
     void *arg;
 };
 
+/* Who takes a body as it comes. */
+struct tg_body_events {
+    /* Decoded content, valid for the call. */
+    void (*on_bytes)(void *arg, struct tg_slice bytes);
+    /* Once, after the last bytes: TG_OK: the body is whole. TG_ELIMIT: longer than the limit; TG_ETIMEOUT;
+     * TG_ECLOSED; TG_EPROTO. What follows is the handler's to do as with read_body. */
+    void (*on_end)(void *arg, enum tg_err err);
+};
+
 struct tg_exchange_ops {
     /* Collects the body, at most `limit` bytes; done once, later. TG_ELIMIT: longer (a reply may follow; the
      * rest is not read), TG_ETIMEOUT, TG_ECLOSED, TG_EPROTO: the exchange was answered or ended by the front
      * door, reply is still due and is dropped. The body lives as long as the exchange. */
     void (*read_body)(struct tg_exchange *exchange, size_t limit,
                       void (*done)(void *arg, enum tg_err err, struct tg_slice body), void *arg);
+    /* The body as it comes, instead of read_body; once, events follow later. What is not taken yet waits with
+     * the client: memory is bounded by what one read brings. A client that expects 100-continue gets it now.
+     * `limit` 0: none. */
+    void (*take_body)(struct tg_exchange *exchange, uint64_t limit, const struct tg_body_events *events,
+                      void *arg);
+    /* Stops and resumes on_bytes. While held, the body's time does not run. */
+    void (*hold_body)(struct tg_exchange *exchange, bool hold);
     /* Answers whole. The front door adds Date, Content-Length, Connection; bytes are copied. Ends the
      * exchange: the pointer is dead afterwards. Nothing is sent when the client has gone. */
     void (*reply)(struct tg_exchange *exchange, int status, const struct tg_headers *headers,
                   struct tg_slice body);
+    /* Begins an answer whose body follows by send: of `length` bytes, or -1: not known (chunked, or until the
+     * close with HTTP/1.0). The front door adds Date, Connection and the framing; a HEAD request's answer and
+     * those that have no body (1xx, 204, 304) take their headers as they are, Content-Length included, and no
+     * bytes follow. May come before the request's body has ended: what is left of it is discarded, or the
+     * connection is closed after the answer. TG_EINVAL (a header cannot be written), TG_ENOMEM: reply is
+     * still due. TG_ECLOSED: the client has gone; end is still due. */
+    enum tg_err (*start)(struct tg_exchange *exchange, int status, const struct tg_headers *headers,
+                         int64_t length);
+    /* Bytes of the body. TG_OK: taken whole, more may come. TG_EAGAIN: taken whole as well, but the client is
+     * slow: no more before on_room. TG_ECLOSED: dropped, the client has gone. TG_ENOMEM; TG_ELIMIT: more than
+     * `length`: dropped, end with whole = false follows. */
+    enum tg_err (*send)(struct tg_exchange *exchange, struct tg_slice bytes);
+    /* Ends the exchange after start: the pointer is dead. `whole` false, or fewer bytes than `length`: the
+     * connection is cut so that the client can tell. */
+    void (*end)(struct tg_exchange *exchange, bool whole);
+    /* Answers 101 with these headers (Upgrade and Connection among them are the handler's) and turns the
+     * connection into a tunnel: send goes out as it is, what the client sends comes to `events` as it is
+     * (on_end: TG_OK when it half-closes, TG_ECLOSED when it is gone), hold_body holds it, half-close by
+     * shut, end ends it once all was written. No time-outs run. Errors as of start. */
+    enum tg_err (*tunnel)(struct tg_exchange *exchange, const struct tg_headers *headers,
+                          const struct tg_body_events *events, void *arg);
+    /* In a tunnel: no more will be sent; what the client sends still comes. */
+    void (*shut)(struct tg_exchange *exchange);
     /* Turns the connection into a WebSocket. TG_OK: *socket is open, the exchange has ended. TG_ECLOSED: the
      * client has gone; TG_EIO, TG_ENOMEM: reply is still due. */
     enum tg_err (*upgrade)(struct tg_exchange *exchange, const struct tg_upgrade *upgrade,
@@ -45,6 +84,9 @@ struct tg_exchange {
     struct tg_slice query;  /* without '?'; NULL pointer: no '?' */
     struct tg_slice host;   /* as the client sent it, port included */
     struct tg_headers headers;
+    int minor;              /* HTTP/1.x as the client spoke it */
+    bool has_body;          /* a body follows, perhaps empty */
+    int64_t content_length; /* of the body, -1: not known beforehand; 0 without one */
     struct tg_slice source_ip;
     uint16_t port;       /* of the listener, 0 for a unix socket */
     bool secure;         /* came over TLS */
@@ -53,6 +95,9 @@ struct tg_exchange {
     /* The handler's: told once when the client goes away before the end; reply is still due. May be NULL. */
     void (*on_abort)(void *arg);
     void *abort_arg;
+    /* The handler's: after send said TG_EAGAIN there is room again. May be NULL without start. */
+    void (*on_room)(void *arg);
+    void *room_arg;
 };
 
 /* The value of the first field of that name; a NULL pointer when there is none. */
