@@ -57,6 +57,7 @@ struct tg_http1_response {
     struct tg_headers headers;
     bool keep_alive;
     enum tg_http1_framing framing;
+    bool has_length; /* a Content-Length is there, which without a body is that of the body left out */
     uint64_t content_length;
 };
 

@@ -273,6 +273,7 @@ enum tg_err tg_http1_parse_response(struct tg_slice bytes, size_t *scanned,
     response.framing = response_framing(response.status, method, &fields);
     response.keep_alive =
         response.framing != TG_HTTP1_UNTIL_CLOSE && tg_http1_keep_alive(&fields, response.minor);
+    response.has_length = fields.has_length;
     response.content_length = fields.content_length;
     *out = response;
     *head_len = end;

@@ -34,27 +34,51 @@ struct tg_call_request {
     struct tg_origin origin;
     struct tg_slice method;
     struct tg_slice target; /* path and query, as on the wire */
-    struct tg_headers
-        headers; /* Host included; Content-Length, Transfer-Encoding and Connection are the client's */
+    /* Host included. Content-Length, Transfer-Encoding, Connection, Expect, TE and Trailer are the client's
+     * own, as is Upgrade without `upgrade`: those given here are left out. */
+    struct tg_headers headers;
     struct tg_slice body; /* whole body, unless stream_body */
     bool stream_body;     /* the body follows by tg_call_send, chunked, or framed when body_length >= 0 */
     int64_t body_length;  /* with stream_body: its length, or -1 */
-    uint64_t timeout_ms;  /* from start to the end of the response; 0: none */
-    size_t max_body;      /* response body limit for tg_upstream_fetch, bytes */
-    bool replayable;      /* may be sent again when a kept connection turns out closed before any byte of an
-                             answer came: idempotent methods, and whatever the caller vouches for. A call that
-                             fails before its first byte was written is tried again in any case. */
+    /* Asks for a tunnel: the Upgrade field among the headers goes out, and `Connection: Upgrade` with it.
+     * Without that field, or with stream_body: TG_EINVAL. See tg_call_events. */
+    bool upgrade;
+    uint64_t timeout_ms; /* from start to the end of the answer, whatever happens; 0: none. Not in a tunnel */
+    /* To the head of the final answer (1xx are none), 0: none. Counts from the start (waiting for a
+     * connection included) or from the last byte of the request that the back end's socket has taken, and
+     * stands still while a streamed body waits for its sender: who sends slowly has to be timed by who feeds
+     * us. */
+    uint64_t head_timeout_ms;
+    /* Behind the head: the longest time in which no byte comes, and none of a request or tunnel still being
+     * sent goes; 0: none. Does not run during a pause. */
+    uint64_t idle_timeout_ms;
+    size_t max_body; /* response body limit for tg_upstream_fetch, bytes */
+    bool replayable; /* may be sent again when a kept connection turns out closed before any byte of an
+                        answer came: idempotent methods, and whatever the caller vouches for. A call that
+                        fails before its first byte was written is tried again in any case. */
 };
 
-/* Events of a streamed call, in this order: head, body*, end. Borrowed for the call. After end nothing
- * follows. */
+/* Events of a streamed call, in this order: head, body*, end. Borrowed for the call. With on_end the handle
+ * is dead, and nothing follows.
+ *
+ * An answer may come before the streamed request was finished: it is reported at once, and what is sent goes
+ * on to the back end until the answer has ended. The connection is not used again then. When the back end
+ * stops reading, what is sent further is taken and dropped, and what it has said is read to its end.
+ *
+ * With `upgrade`, status 101 begins a tunnel: on_body brings the bytes that the back end sends, tg_call_send
+ * takes those for it, tg_call_finish half-closes, on_end tells TG_OK when the back end closes, TG_ECLOSED
+ * when it is cut. Any other status is an ordinary answer. */
 struct tg_call_events {
+    /* Interim answers are skipped (101 without `upgrade` is TG_EPROTO). Field lines as they were on the wire,
+     * hop-by-hop ones included; the framing: tg_call_length. */
     void (*on_head)(void *arg, int status, const struct tg_headers *headers);
+    /* Content, without framing; trailers are dropped. */
     void (*on_body)(void *arg, struct tg_slice bytes);
-    /* TG_OK; TG_EREFUSED, TG_EDNS, TG_ETLS, TG_ETIMEOUT, TG_EPROTO (answer unreadable), TG_ECLOSED (cut
-     * short), TG_EIO, TG_EBUSY, TG_ELIMIT, TG_ENOMEM */
+    /* TG_OK; TG_EREFUSED, TG_EDNS, TG_ETLS, TG_ETIMEOUT (any of the three; before on_head it was the head
+     * that did not come), TG_EPROTO (answer unreadable), TG_ECLOSED (cut short), TG_EIO, TG_EBUSY, TG_ELIMIT,
+     * TG_ENOMEM */
     void (*on_end)(void *arg, enum tg_err err);
-    /* After tg_call_send said TG_EAGAIN: room again. May be NULL without stream_body. */
+    /* After tg_call_send said TG_EAGAIN: room again. May be NULL without stream_body and upgrade. */
     void (*on_drain)(void *arg);
 };
 
@@ -90,17 +114,21 @@ void tg_upstream_stats(const struct tg_upstream *upstream, struct tg_upstream_st
 enum tg_err tg_upstream_call(struct tg_upstream *upstream, const struct tg_call_request *request,
                              const struct tg_call_events *events, void *arg,
                              struct tg_call **out) TG_MUST_CHECK;
-/* Stops and resumes on_body: back-pressure to the back end. */
+/* From on_head on: the length that the answer's body has by its Content-Length (which with HEAD and 304 is
+ * that of the body left out), 0 with 204, -1 when only its end will tell, and in a tunnel. */
+int64_t tg_call_length(const struct tg_call *call);
+/* Stops and resumes on_body: back-pressure to the back end. What is held meanwhile is at most what one read
+ * brought. */
 void tg_call_pause(struct tg_call *call, bool paused);
-/* Body bytes of a streamed request, taken whole (buffered) or TG_EAGAIN when the buffer is full (nothing
- * taken). TG_ELIMIT: more than body_length; TG_EINVAL: finished already, or (finish) less than body_length.
- */
+/* Bytes of a streamed request or a tunnel, taken whole (buffered) or TG_EAGAIN when the buffer is full
+ * (nothing taken). TG_ELIMIT: more than body_length; TG_EINVAL: finished already, no tunnel yet, or (finish)
+ * less than body_length. */
 enum tg_err tg_call_send(struct tg_call *call, struct tg_slice bytes) TG_MUST_CHECK;
 enum tg_err tg_call_finish(struct tg_call *call) TG_MUST_CHECK;
 /* No event follows; the connection is closed unless it was unused. */
 void tg_call_cancel(struct tg_call *call);
 
-/* The call with its answer collected into the arena: for events and authorisers. */
+/* The call with its answer collected into the arena: for events and authorisers. Not with `upgrade`. */
 enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call_request *request,
                               struct tg_arena *arena, tg_fetched_fn *done, void *arg,
                               struct tg_call **out) TG_MUST_CHECK;

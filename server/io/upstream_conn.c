@@ -23,6 +23,7 @@ void tg_upstream_conn_write(struct tg_upstream_conn *conn)
 {
     struct tg_call *call = conn->call;
     conn->blocked = false;
+    call->held = false;
     while (!conn->write_failed) {
         struct tg_slice bytes = tg_call_unsent(call);
         size_t put = 0;
@@ -44,6 +45,10 @@ void tg_upstream_conn_write(struct tg_upstream_conn *conn)
     if (conn->write_failed && call->stream_started) {
         tg_buf_clear(&call->stream);
     }
+    if (call->streams == TG_STREAM_TUNNEL && call->finished && !conn->blocked && !conn->shut) {
+        conn->shut = true;
+        tg_transport_shutdown(conn->transport);
+    }
     tg_upstream_conn_want(conn);
 }
 
@@ -55,7 +60,12 @@ void tg_upstream_conn_serve(struct tg_upstream_conn *conn, struct tg_call *call)
     conn->wrote = false;
     conn->answered = false;
     conn->origin->upstream->stats.reused++;
-    tg_upstream_conn_write(conn);
+    call->held = !call->finished && call->streamed == 0;
+    if (call->held) {
+        tg_task_defer(conn->origin->upstream->loop, &call->task);
+    } else {
+        tg_upstream_conn_write(conn);
+    }
 }
 
 void tg_upstream_conn_opened(struct tg_upstream_conn *conn)
@@ -81,20 +91,30 @@ static enum step fail(struct tg_call *call, enum tg_err err)
     return STEP_GONE;
 }
 
+static int64_t answer_length(const struct tg_http1_response *response)
+{
+    if (response->status == 101 || response->status == 204) {
+        return response->status == 204 ? 0 : -1;
+    }
+    return response->has_length ? (int64_t)response->content_length : -1;
+}
+
 static enum step take_head(struct tg_upstream_conn *conn, const struct tg_http1_response *response)
 {
     struct tg_call *call = conn->call;
-    if (response->status < 200) {
-        /* Upgrades are never asked for, hence never granted. */
+    bool tunnel = response->status == 101 && call->request.upgrade;
+    if (response->status < 200 && !tunnel) {
         bool harmless = response->status != 101 && ++call->interim <= INTERIM_MAX;
         return harmless ? STEP_MORE : fail(call, TG_EPROTO);
     }
     if (response->framing == TG_HTTP1_LENGTH && response->content_length > call->max_body) {
         return fail(call, TG_ELIMIT);
     }
-    call->head_seen = true;
-    call->keep_alive = response->keep_alive;
-    tg_http1_body_init(&call->decoder, response->framing, response->content_length);
+    call->keep_alive = response->keep_alive && !tunnel;
+    call->length = answer_length(response);
+    tg_http1_body_init(&call->decoder, tunnel ? TG_HTTP1_UNTIL_CLOSE : response->framing,
+                       response->content_length);
+    tg_call_answered(call, response->status);
     call->events.on_head(call->arg, response->status, &response->headers);
     if (conn->dead) {
         return STEP_GONE;
@@ -227,17 +247,24 @@ static void replay(struct tg_upstream_conn *conn)
     }
 }
 
+/* A failed write has taken the socket's error, which reading then cannot show: what ended was cut. */
+static bool ended_in_order(const struct tg_upstream_conn *conn, enum tg_err err)
+{
+    return err == TG_ECLOSED && conn->call->head_seen && !conn->write_failed &&
+           conn->call->decoder.framing == TG_HTTP1_UNTIL_CLOSE;
+}
+
 static void on_ended(struct tg_upstream_conn *conn, enum tg_err err)
 {
     struct tg_call *call = conn->call;
     if (call == NULL) {
         tg_upstream_conn_drop(conn);
-    } else if (err == TG_ECLOSED && call->head_seen && call->decoder.framing == TG_HTTP1_UNTIL_CLOSE) {
+    } else if (ended_in_order(conn, err)) {
         tg_call_end(call, TG_OK);
     } else if (may_replay(conn)) {
         replay(conn);
     } else {
-        tg_call_end(call, err);
+        tg_call_end(call, call->head_seen && err == TG_EIO ? TG_ECLOSED : err);
     }
 }
 
@@ -258,6 +285,9 @@ void tg_upstream_on_readable(void *arg)
         tg_upstream_conn_drop(conn);
     } else {
         conn->answered = true;
+        if (conn->call->head_seen) {
+            tg_call_moved(conn->call);
+        }
         take_input(conn, tg_slice_make(upstream->scratch, got));
     }
     tg_upstream_conn_leave(conn);

@@ -81,6 +81,9 @@ static const struct tg_call_events fetch_events = {
 enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call_request *request,
                               struct tg_arena *arena, tg_fetched_fn *done, void *arg, struct tg_call **out)
 {
+    if (request->upgrade) {
+        return TG_EINVAL;
+    }
     struct fetch *fetch = tg_arena_zalloc(arena, sizeof *fetch);
     if (fetch == NULL) {
         return TG_ENOMEM;

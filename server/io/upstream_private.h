@@ -1,6 +1,6 @@
 /* What the files of the back-end client share. upstream_pool.c owns origins and decides which connection
  * serves which call; upstream_connect.c opens and ends connections; upstream_conn.c moves bytes over an open
- * one; upstream_call.c owns calls; upstream_fetch.c collects answers.
+ * one; upstream_call.c owns calls; upstream_request.c has what they send; upstream_fetch.c collects answers.
  *
  * A connection is in one of three states: connecting (it has a call and is not open), serving (a call, open),
  * idle (no call, open, in its origin's list). A call is in one of three places: on a connection, in its
@@ -58,9 +58,13 @@ struct tg_upstream_conn {
     bool answered;     /* a byte of an answer came */
     bool blocked;      /* the last write found no room */
     bool write_failed; /* nothing more can be written; what the peer has said may still be read */
+    bool shut;         /* a tunnel's write side is closed */
     bool dead;         /* ended; the memory goes when `dispatch` is 0 */
     unsigned dispatch; /* events of this connection under way */
 };
+
+/* What tg_call_send makes of its bytes. */
+enum tg_call_stream { TG_STREAM_NONE, TG_STREAM_LENGTH, TG_STREAM_CHUNKED, TG_STREAM_TUNNEL };
 
 struct tg_call {
     struct tg_upstream *upstream;
@@ -70,22 +74,27 @@ struct tg_call {
     struct tg_call_events events;
     void *arg;
     struct tg_list node;   /* in the origin's queue */
-    struct tg_timer timer; /* of the call as a whole */
-    struct tg_task task;   /* tells a failure of the start; goes on after a pause */
+    struct tg_timer timer; /* due at the nearest of the call's time-outs or earlier: it looks and goes on */
+    uint64_t end_ms;       /* of the call as a whole; UINT64_MAX: none */
+    uint64_t moved_ms;     /* where the time of the head, then of idleness, counts from */
+    struct tg_task task;   /* tells a failure of the start; goes on after a pause; sends what was held */
     enum tg_err failure;   /* for the task */
-    struct tg_buf head;    /* request head, and the body when it is small */
+    struct tg_buf head;    /* request head, and what of the body goes out in one write with it */
     struct tg_slice body;  /* the body when it is large */
     size_t sent;           /* of head and body */
     struct tg_buf stream;  /* streamed body, framed, not yet written */
     uint64_t streamed;     /* body bytes taken by tg_call_send */
-    bool finished;         /* no more request body will come */
-    bool stream_started;   /* bytes of the streamed body went out: no second try */
+    enum tg_call_stream streams;
+    bool held;           /* the head waits for the first bytes of the body, until the end of the pass */
+    bool finished;       /* no more request body will come */
+    bool stream_started; /* bytes of the streamed body went out: no second try */
     bool wants_drain;
     bool head_seen;
     bool keep_alive;
     bool paused;
     bool replayed;
     unsigned interim; /* 1xx answers skipped */
+    int64_t length;   /* tg_call_length */
     struct tg_http1_body decoder;
     uint64_t received; /* bytes of the answer's body */
     uint64_t max_body;
@@ -139,6 +148,17 @@ enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_reque
 void tg_call_end(struct tg_call *call, enum tg_err err);
 /* The same from outside the loop's events: the owner is told later. The call has no connection. */
 void tg_call_end_later(struct tg_call *call, enum tg_err err);
+/* Bytes have moved: time counts from now. */
+void tg_call_moved(struct tg_call *call);
+/* Another time-out may be the nearest now. */
+void tg_call_mind_time(struct tg_call *call);
+/* The head has come. 101: the tunnel begins. */
+void tg_call_answered(struct tg_call *call, int status);
+
+/* upstream_request.c */
+
+/* Writes the head into its buffer. TG_EINVAL: it cannot be written; TG_ENOMEM. */
+enum tg_err tg_call_write_head(struct tg_call *call) TG_MUST_CHECK;
 /* What is to be written next; empty when there is nothing now. */
 struct tg_slice tg_call_unsent(const struct tg_call *call);
 void tg_call_advance(struct tg_call *call, size_t len);

@@ -270,6 +270,7 @@ struct record {
     struct tg_call *call;
     int heads, ends, drains;
     int status;
+    int64_t length;
     enum tg_err err;
     struct tg_buf body;
     bool cancel_in_head, cancel_in_body, pause_in_head, pause_in_body;
@@ -280,6 +281,7 @@ static void record_head(void *arg, int status, const struct tg_headers *headers)
     struct record *record = arg;
     record->heads++;
     record->status = status;
+    record->length = tg_call_length(record->call);
     for (size_t i = 0; i < headers->count; i++) {
         assert_true(tg_header_name_ok(headers->items[i].name));
     }
