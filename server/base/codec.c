@@ -181,15 +181,9 @@ static unsigned digit16(char c)
     return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
 }
 
-enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool plus_is_space,
-                              struct tg_slice *out)
+size_t tg_percent_decode_into(char *out, struct tg_slice text, bool plus_is_space)
 {
-    struct tg_slice copy;
-    enum tg_err err = tg_arena_copy(arena, text, &copy);
-    if (err != TG_OK) {
-        return err;
-    }
-    char *start = (char *)(uintptr_t)copy.ptr, *to = start;
+    char *to = out;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '%' && text.len - i > 2 && digit16(text.ptr[i + 1]) < 16 && digit16(text.ptr[i + 2]) < 16) {
@@ -199,7 +193,18 @@ enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool
             *to++ = c == '+' && plus_is_space ? ' ' : c;
         }
     }
-    *to = '\0';
-    *out = tg_slice_make(start, (size_t)(to - start));
+    return (size_t)(to - out);
+}
+
+enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool plus_is_space,
+                              struct tg_slice *out)
+{
+    char *copy = text.len < SIZE_MAX ? tg_arena_alloc(arena, text.len + 1) : NULL;
+    if (copy == NULL) {
+        return TG_ENOMEM;
+    }
+    size_t len = tg_percent_decode_into(copy, text, plus_is_space);
+    copy[len] = '\0';
+    *out = tg_slice_make(copy, len);
     return TG_OK;
 }

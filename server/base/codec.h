@@ -28,6 +28,8 @@ enum tg_err tg_percent_encode(struct tg_buf *out, struct tg_slice bytes, bool ke
 /* Decodes %XX; a broken escape stays as it is. plus_is_space for query strings. */
 enum tg_err tg_percent_decode(struct tg_arena *arena, struct tg_slice text, bool plus_is_space,
                               struct tg_slice *out) TG_MUST_CHECK;
+/* The same into the caller's text.len bytes; returns how many were written. */
+size_t tg_percent_decode_into(char *out, struct tg_slice text, bool plus_is_space);
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool tg_utf8_valid(struct tg_slice text);
