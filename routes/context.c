@@ -312,25 +312,3 @@ struct tg_vars tg_request_vars(struct tg_request *request)
 {
     return (struct tg_vars){.lookup = look_up, .arg = request};
 }
-
-enum tg_err tg_query_parse(struct tg_arena *arena, struct tg_slice query, struct tg_headers *out)
-{
-    while (query.len > 0) {
-        struct tg_slice value;
-        struct tg_slice name = tg_slice_cut(tg_slice_cut(query, '&', &query), '=', &value);
-        if (name.len == 0 && value.ptr == NULL) {
-            continue; /* "&&" */
-        }
-        enum tg_err err = tg_percent_decode(arena, name, true, &name);
-        if (err == TG_OK) {
-            err = tg_percent_decode(arena, value, true, &value);
-        }
-        if (err == TG_OK) {
-            err = tg_headers_add(out, arena, name, value);
-        }
-        if (err != TG_OK) {
-            return err;
-        }
-    }
-    return TG_OK;
-}

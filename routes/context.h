@@ -8,8 +8,5 @@
 
 /* The look-up over a request; values live as long as the request. */
 struct tg_vars tg_request_vars(struct tg_request *request);
-/* Members of the query string in order, names and values percent-decoded ('+' is a space). */
-enum tg_err tg_query_parse(struct tg_arena *arena, struct tg_slice query,
-                           struct tg_headers *out) TG_MUST_CHECK;
 
 #endif

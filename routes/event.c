@@ -1,170 +1,27 @@
 #include "routes/event.h"
 
-#include <stdlib.h>
-#include <strings.h>
-
+#include "routes/jsonout.h"
 #include "server/base/codec.h"
-#include "server/base/json.h"
 
-/* A buffer with a sticky error, so that the writing below reads as the JSON it writes. */
+/* The request and the text that becomes its event. */
 struct writer {
-    struct tg_buf *out;
+    struct tg_jsonout json;
     struct tg_request *request;
-    enum tg_err err;
 };
 
 static void raw(struct writer *w, const char *text)
 {
-    if (w->err == TG_OK) {
-        w->err = tg_buf_append(w->out, tg_slice_cstr(text));
-    }
-}
-
-static void string(struct writer *w, struct tg_slice text)
-{
-    if (w->err == TG_OK) {
-        w->err = tg_utf8_repair(&w->request->arena, text, &text);
-    }
-    if (w->err == TG_OK) {
-        w->err = tg_json_write_string(w->out, text);
-    }
+    tg_jsonout_raw(&w->json, text);
 }
 
 static void number(struct writer *w, int64_t value)
 {
-    if (value < 0) {
-        raw(w, "-");
-        value = -value;
-    }
-    if (w->err == TG_OK) {
-        w->err = tg_buf_append_u64(w->out, (uint64_t)value);
-    }
+    tg_jsonout_number(&w->json, value);
 }
 
-/* before is the text up to and including the colon. */
 static void member(struct writer *w, const char *before, struct tg_slice value)
 {
-    raw(w, before);
-    string(w, value);
-}
-
-/* ---- maps of names to values: headers and query parameters ---- */
-
-/* The fields of one name, in their order; found by sorting, as a client may send thousands of names. */
-struct field {
-    const struct tg_header *header;
-    struct field *next; /* of the same name; NULL: the last */
-    bool is_first;
-};
-
-static int in_order(const struct tg_header *a, const struct tg_header *b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct tg_header *left = *(const struct tg_header *const *)a;
-    const struct tg_header *right = *(const struct tg_header *const *)b;
-    int order = tg_slice_cmp(left->name, right->name);
-    return order != 0 ? order : in_order(left, right);
-}
-
-static int by_name_nocase(const void *a, const void *b)
-{
-    const struct tg_header *left = *(const struct tg_header *const *)a;
-    const struct tg_header *right = *(const struct tg_header *const *)b;
-    int order = left->name.len < right->name.len ? -1 : left->name.len > right->name.len;
-    if (order == 0 && left->name.len > 0) {
-        order = strncasecmp(left->name.ptr, right->name.ptr, left->name.len);
-    }
-    return order != 0 ? order : in_order(left, right);
-}
-
-static bool same_name(const struct field *a, const struct field *b, bool ignore_case)
-{
-    return ignore_case ? tg_slice_eq_nocase(a->header->name, b->header->name)
-                       : tg_slice_eq(a->header->name, b->header->name);
-}
-
-/* As many as the list has, in its order. NULL: out of memory. */
-static struct field *fields_of(struct tg_arena *arena, const struct tg_headers *list, bool ignore_case)
-{
-    const struct tg_header **sorted = tg_arena_alloc(arena, (list->count + 1) * sizeof *sorted);
-    struct field *fields = tg_arena_zalloc(arena, (list->count + 1) * sizeof *fields);
-    if (sorted == NULL || fields == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        sorted[i] = fields[i].header = &list->items[i];
-    }
-    qsort(sorted, list->count, sizeof *sorted, ignore_case ? by_name_nocase : by_name);
-    struct field *before = NULL;
-    for (size_t i = 0; i < list->count; i++) {
-        struct field *field = &fields[sorted[i] - list->items];
-        field->is_first = before == NULL || !same_name(before, field, ignore_case);
-        if (!field->is_first) {
-            before->next = field;
-        }
-        before = field;
-    }
-    return fields;
-}
-
-/* {"name":"last value",...}, each name once, where it first stood; `every`: {"name":["every","value"],...} */
-static void field_map(struct writer *w, const struct tg_headers *list, bool ignore_case, bool every)
-{
-    const char *separator = "{";
-    const struct field *fields = fields_of(&w->request->arena, list, ignore_case);
-    if (fields == NULL) {
-        w->err = TG_ENOMEM;
-        return;
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        if (!fields[i].is_first) {
-            continue;
-        }
-        raw(w, separator);
-        string(w, fields[i].header->name);
-        raw(w, every ? ":[" : ":");
-        for (const struct field *field = &fields[i]; field != NULL; field = field->next) {
-            if (every || field->next == NULL) {
-                string(w, field->header->value);
-                raw(w, field->next != NULL ? "," : "");
-            }
-        }
-        raw(w, every ? "]" : "");
-        separator = ",";
-    }
-    raw(w, separator[0] == '{' ? "{}" : "}");
-}
-
-static void single_map(struct writer *w, const struct tg_headers *list, bool ignore_case)
-{
-    field_map(w, list, ignore_case, false);
-}
-
-static void multi_map(struct writer *w, const struct tg_headers *list, bool ignore_case)
-{
-    field_map(w, list, ignore_case, true);
-}
-
-/* The first member goes behind `separator`. */
-static void members(struct writer *w, const char *separator, const struct tg_string_map *map)
-{
-    for (size_t i = 0; i < map->count; i++) {
-        raw(w, i > 0 ? "," : separator);
-        string(w, map->items[i].key);
-        raw(w, ":");
-        string(w, map->items[i].value);
-    }
-}
-
-static void string_map(struct writer *w, const struct tg_string_map *map)
-{
-    raw(w, "{");
-    members(w, "", map);
-    raw(w, "}");
+    tg_jsonout_member(&w->json, before, value);
 }
 
 /* ---- headers of a handshake ---- */
@@ -173,32 +30,6 @@ static bool in_connect_event(struct tg_slice name)
 {
     return !tg_slice_eq_nocase(name, TG_LIT("Connection")) && !tg_slice_eq_nocase(name, TG_LIT("Upgrade")) &&
            !tg_slice_eq_nocase(name, TG_LIT("Content-Length"));
-}
-
-static bool is_forwarding(struct tg_slice name)
-{
-    return tg_slice_eq_nocase(name, TG_LIT("X-Forwarded-For")) ||
-           tg_slice_eq_nocase(name, TG_LIT("X-Forwarded-Port")) ||
-           tg_slice_eq_nocase(name, TG_LIT("X-Forwarded-Proto")) ||
-           tg_slice_eq_nocase(name, TG_LIT("X-Amzn-Trace-Id"));
-}
-
-/* The client's X-Forwarded-For fields, joined and extended by its address (3.2). */
-static enum tg_err forwarded_for(struct tg_request *request, struct tg_slice *out)
-{
-    struct tg_slice joined = TG_EMPTY;
-    for (size_t i = 0; i < request->headers.count; i++) {
-        const struct tg_header *field = &request->headers.items[i];
-        if (tg_slice_eq_nocase(field->name, TG_LIT("X-Forwarded-For")) && field->value.len > 0) {
-            enum tg_err err = tg_arena_printf(&request->arena, &joined, "%.*s%s%.*s", TG_FMT(joined),
-                                              joined.len > 0 ? ", " : "", TG_FMT(field->value));
-            if (err != TG_OK) {
-                return err;
-            }
-        }
-    }
-    return tg_arena_printf(&request->arena, out, "%.*s%s%.*s", TG_FMT(joined), joined.len > 0 ? ", " : "",
-                           TG_FMT(request->info->source_ip));
 }
 
 /* The headers that an event shows: for the authoriser with Connection, Upgrade and content-length as recorded
@@ -216,7 +47,7 @@ static enum tg_err event_headers(struct tg_request *request, bool authorizer, st
     }
     for (size_t i = 0; err == TG_OK && i < request->headers.count; i++) {
         const struct tg_header *field = &request->headers.items[i];
-        if (in_connect_event(field->name) && !is_forwarding(field->name)) {
+        if (in_connect_event(field->name) && !tg_header_is_forwarding(field->name)) {
             err = tg_headers_add(out, arena, field->name, field->value);
         }
     }
@@ -227,7 +58,7 @@ static enum tg_err event_headers(struct tg_request *request, bool authorizer, st
         err = tg_headers_add(out, arena, TG_LIT("X-Amzn-Trace-Id"), tg_slice_cstr(request->trace_id));
     }
     if (err == TG_OK) {
-        err = forwarded_for(request, &forwarded);
+        err = tg_forwarded_for(arena, &request->headers, request->info->source_ip, &forwarded);
     }
     if (err == TG_OK) {
         err = tg_headers_add(out, arena, TG_LIT("X-Forwarded-For"), forwarded);
@@ -248,13 +79,13 @@ static enum tg_err event_headers(struct tg_request *request, bool authorizer, st
 static void headers(struct writer *w, bool authorizer)
 {
     struct tg_headers list = {0};
-    if (w->err == TG_OK) {
-        w->err = event_headers(w->request, authorizer, &list);
+    if (w->json.err == TG_OK) {
+        w->json.err = event_headers(w->request, authorizer, &list);
     }
     raw(w, "\"headers\":");
-    single_map(w, &list, true);
+    tg_jsonout_fields(&w->json, &list, true, TG_JSONOUT_LAST);
     raw(w, ",\"multiValueHeaders\":");
-    multi_map(w, &list, true);
+    tg_jsonout_fields(&w->json, &list, true, TG_JSONOUT_EVERY);
 }
 
 /* The four fields of recorded DISCONNECT events (3.4). */
@@ -275,7 +106,7 @@ static void authorizer_member(struct writer *w)
     const struct tg_request *request = w->request;
     raw(w, ",\"authorizer\":{");
     const struct tg_string_map *map = &request->info->authorizer;
-    members(w, "", map);
+    tg_jsonout_members(&w->json, "", map);
     if (request->kind == TG_REQUEST_CONNECT) {
         raw(w, map->count > 0 ? ",\"integrationLatency\":" : "\"integrationLatency\":");
         number(w, request->authorizer_latency_ms >= 0 ? request->authorizer_latency_ms : 0);
@@ -319,7 +150,7 @@ static void request_context(struct writer *w)
         raw(w, ",");
     }
     member(w, "\"sourceIp\":", request->info->source_ip);
-    members(w, ",", &request->info->identity);
+    tg_jsonout_members(&w->json, ",", &request->info->identity);
     member(w, "},\"requestId\":", id);
     member(w, ",\"domainName\":", request->info->domain_name);
     member(w, ",\"connectionId\":", tg_slice_cstr(request->connection_id));
@@ -333,9 +164,9 @@ static void request_context(struct writer *w)
 static void query_maps(struct writer *w)
 {
     raw(w, "\"queryStringParameters\":");
-    single_map(w, &w->request->query, false);
+    tg_jsonout_fields(&w->json, &w->request->query, false, TG_JSONOUT_LAST);
     raw(w, ",\"multiValueQueryStringParameters\":");
-    multi_map(w, &w->request->query, false);
+    tg_jsonout_fields(&w->json, &w->request->query, false, TG_JSONOUT_EVERY);
 }
 
 static void message_body(struct writer *w)
@@ -343,19 +174,15 @@ static void message_body(struct writer *w)
     struct tg_request *request = w->request;
     raw(w, ",\"body\":");
     if (!request->binary) {
-        string(w, request->body);
+        tg_jsonout_string(&w->json, request->body);
         return;
     }
-    raw(w, "\"");
-    if (w->err == TG_OK) {
-        w->err = tg_base64_encode(w->out, request->body);
-    }
-    raw(w, "\"");
+    tg_jsonout_base64(&w->json, request->body);
 }
 
 enum tg_err tg_event_write(struct tg_request *request, struct tg_buf *out)
 {
-    struct writer writer = {.out = out, .request = request, .err = TG_OK};
+    struct writer writer = {.json = {.out = out, .arena = &request->arena}, .request = request};
     struct writer *w = &writer;
     raw(w, "{");
     if (request->kind == TG_REQUEST_CONNECT) {
@@ -373,24 +200,24 @@ enum tg_err tg_event_write(struct tg_request *request, struct tg_buf *out)
     bool variables = request->kind != TG_REQUEST_DISCONNECT && request->stage->stage_variables.count > 0;
     if (variables && request->kind == TG_REQUEST_CONNECT) {
         raw(w, "\"stageVariables\":");
-        string_map(w, &request->stage->stage_variables);
+        tg_jsonout_map(&w->json, &request->stage->stage_variables);
         raw(w, ",");
     }
     request_context(w);
     if (variables && request->kind == TG_REQUEST_MESSAGE) {
         raw(w, ",\"stageVariables\":");
-        string_map(w, &request->stage->stage_variables);
+        tg_jsonout_map(&w->json, &request->stage->stage_variables);
     }
     if (request->kind == TG_REQUEST_MESSAGE) {
         message_body(w);
     }
     raw(w, request->binary ? ",\"isBase64Encoded\":true}" : ",\"isBase64Encoded\":false}");
-    return writer.err;
+    return writer.json.err;
 }
 
 enum tg_err tg_event_write_authorizer(struct tg_request *request, struct tg_buf *out)
 {
-    struct writer writer = {.out = out, .request = request, .err = TG_OK};
+    struct writer writer = {.json = {.out = out, .arena = &request->arena}, .request = request};
     struct writer *w = &writer;
     struct tg_slice arn;
     enum tg_err err = tg_event_method_arn(request, &arn);
@@ -403,11 +230,11 @@ enum tg_err tg_event_write_authorizer(struct tg_request *request, struct tg_buf 
     raw(w, ",");
     query_maps(w);
     raw(w, ",\"stageVariables\":");
-    string_map(w, &request->stage->stage_variables);
+    tg_jsonout_map(&w->json, &request->stage->stage_variables);
     raw(w, ",");
     request_context(w);
     raw(w, "}");
-    return writer.err;
+    return writer.json.err;
 }
 
 static void buf_destroy(void *arg)

@@ -1,7 +1,7 @@
 #include "routes/handshake.h"
 
-#include "routes/context.h"
 #include "routes/disconnect.h"
+#include "routes/fields.h"
 #include "routes/reply.h"
 #include "routes/session.h"
 #include "server/base/codec.h"

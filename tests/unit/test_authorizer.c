@@ -7,7 +7,7 @@
 
 #include "tests/unit/request_world.h"
 #include "routes/authorizer.h"
-#include "routes/context.h"
+#include "routes/fields.h"
 #include "routes/event.h"
 #include "routes/lambda.h"
 #include "routes/source.h"

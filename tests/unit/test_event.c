@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "routes/context.h"
+#include "routes/fields.h"
 #include "routes/event.h"
 #include "server/base/json.h"
 #include "tests/unit/request_world.h"
