@@ -1,5 +1,5 @@
-/* The characters of JSON strings: what the scanner and the conversion to text share. Private to
- * routes/jsonscan and routes/jsontext; pure functions over borrowed bytes. */
+/* The characters of JSON strings: what the scanner, the walk and the conversion to text share. Private to
+ * routes/jsonscan, jsonwalk and jsontext; pure functions over borrowed bytes. */
 #ifndef TG_ROUTES_JSONTEXT_H
 #define TG_ROUTES_JSONTEXT_H
 
