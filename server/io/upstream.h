@@ -10,6 +10,7 @@
 #include "server/io/transport.h"
 
 struct tg_upstream;
+struct tg_upstream_group; /* upstream_group.h */
 struct tg_call;
 
 struct tg_upstream_options {
@@ -32,6 +33,7 @@ struct tg_origin {
 
 struct tg_call_request {
     struct tg_origin origin;
+    struct tg_upstream_group *group; /* not NULL: chooses the origin, and another when one fails */
     struct tg_slice method;
     struct tg_slice target; /* path and query, as on the wire */
     /* Host included. Content-Length, Transfer-Encoding, Connection, Expect, TE and Trailer are the client's

@@ -6,6 +6,9 @@
 
 static void call_free(struct tg_call *call)
 {
+    if (call->request.group != NULL) {
+        tg_group_leave(call);
+    }
     tg_timer_stop(&call->timer);
     tg_task_cancel(&call->task);
     tg_buf_free(&call->head);
@@ -38,6 +41,26 @@ void tg_call_end(struct tg_call *call, enum tg_err err)
     on_end(arg, err);
 }
 
+void tg_call_rewind(struct tg_call *call)
+{
+    detach(call);
+    call->sent = 0;
+    call->held = false;
+    call->replayed = false;
+    call->interim = 0;
+    call->failure = TG_OK;
+    tg_call_moved(call);
+}
+
+void tg_call_fail(struct tg_call *call, enum tg_err err)
+{
+    if (call->target == NULL || !tg_group_move_on(call, err)) {
+        tg_call_end(call, err);
+        return;
+    }
+    tg_call_mind_time(call);
+}
+
 void tg_call_end_later(struct tg_call *call, enum tg_err err)
 {
     assert(call->conn == NULL && call->origin == NULL && err != TG_OK);
@@ -56,13 +79,19 @@ void tg_call_cancel(struct tg_call *call)
 static void on_task(struct tg_task *task)
 {
     struct tg_call *call = TG_CONTAINER(task, struct tg_call, task);
+    struct tg_upstream_conn *conn = call->conn;
     if (call->failure != TG_OK) {
-        tg_call_end(call, call->failure);
-    } else if (call->conn != NULL && call->conn->open) {
+        tg_call_fail(call, call->failure);
+    } else if (conn != NULL && conn->open) {
+        tg_upstream_conn_enter(conn);
         if (call->held) {
-            tg_upstream_conn_write(call->conn);
+            tg_upstream_conn_write(conn);
         }
-        tg_upstream_conn_resume(call->conn);
+        tg_upstream_conn_resume(conn);
+        if (!conn->dead && conn->call == call) {
+            tg_call_drained(call);
+        }
+        tg_upstream_conn_leave(conn);
     }
 }
 
@@ -71,10 +100,16 @@ void tg_call_moved(struct tg_call *call)
     call->moved_ms = tg_loop_now_ms(call->upstream->loop);
 }
 
+/* Of two limits, 0 being none. */
+static uint64_t shorter(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
 static uint64_t due_ms(const struct tg_call *call)
 {
     const struct tg_call_request *request = &call->request;
-    uint64_t limit = !call->head_seen ? request->head_timeout_ms
+    uint64_t limit = !call->head_seen ? shorter(request->head_timeout_ms, tg_group_attempt_ms(call))
                      : call->paused   ? 0
                                       : request->idle_timeout_ms;
     uint64_t due = limit > 0 ? call->moved_ms + limit : UINT64_MAX;
@@ -97,10 +132,18 @@ static bool waits_for_sender(const struct tg_call *call)
            tg_call_unsent(call).len == 0;
 }
 
+bool tg_call_time_is_over(const struct tg_call *call)
+{
+    uint64_t now = tg_loop_now_ms(call->upstream->loop);
+    uint64_t limit = call->request.head_timeout_ms;
+    return now >= call->end_ms || (!call->head_seen && limit > 0 && now >= call->moved_ms + limit);
+}
+
 static void on_timer(struct tg_timer *timer)
 {
     struct tg_call *call = TG_CONTAINER(timer, struct tg_call, timer);
-    if (waits_for_sender(call)) {
+    bool slow_sender = waits_for_sender(call);
+    if (slow_sender) {
         tg_call_moved(call);
     }
     if (due_ms(call) > tg_loop_now_ms(call->upstream->loop)) {
@@ -108,7 +151,11 @@ static void on_timer(struct tg_timer *timer)
         return;
     }
     call->upstream->stats.timeouts++;
-    tg_call_end(call, TG_ETIMEOUT);
+    if (slow_sender) {
+        tg_call_end(call, TG_ETIMEOUT);
+    } else {
+        tg_call_fail(call, TG_ETIMEOUT);
+    }
 }
 
 void tg_call_answered(struct tg_call *call, int status)
@@ -119,12 +166,30 @@ void tg_call_answered(struct tg_call *call, int status)
         call->finished = false;
         call->end_ms = UINT64_MAX;
     }
+    if (call->target != NULL) {
+        tg_group_answered(call);
+    }
     tg_call_moved(call);
     tg_call_mind_time(call);
 }
 
+/* Twice does what once does (RFC 9110 9.2.2). */
+static bool is_idempotent(struct tg_slice method)
+{
+    static const struct tg_slice methods[] = {
+        TG_LIT_INIT("GET"), TG_LIT_INIT("HEAD"),   TG_LIT_INIT("OPTIONS"),
+        TG_LIT_INIT("PUT"), TG_LIT_INIT("DELETE"),
+    };
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (tg_slice_eq(method, methods[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_request *request,
-                        const struct tg_call_events *events, void *arg, uint64_t max_body,
+                        const struct tg_call_events *events, void *arg, const struct tg_call_way *way,
                         struct tg_call **out)
 {
     struct tg_call *call = calloc(1, sizeof *call);
@@ -135,7 +200,9 @@ enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_reque
     call->request = *request;
     call->events = *events;
     call->arg = arg;
-    call->max_body = max_body;
+    call->max_body = way->max_body;
+    call->apart = way->apart;
+    call->replayable = request->replayable || (request->group != NULL && is_idempotent(request->method));
     call->finished = !request->stream_body;
     call->length = -1;
     call->end_ms = UINT64_MAX;
@@ -145,8 +212,11 @@ enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_reque
     tg_buf_init(&call->head, SIZE_MAX);
     tg_buf_init(&call->stream, SIZE_MAX);
     enum tg_err err = tg_call_write_head(call);
+    if (request->group != NULL) {
+        tg_group_enter(call);
+    }
     if (err == TG_OK) {
-        err = tg_upstream_place(call);
+        err = request->group != NULL ? tg_group_place(call) : tg_upstream_place(call);
     }
     if (err != TG_OK) {
         call_free(call);
@@ -165,7 +235,8 @@ enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_reque
 enum tg_err tg_upstream_call(struct tg_upstream *upstream, const struct tg_call_request *request,
                              const struct tg_call_events *events, void *arg, struct tg_call **out)
 {
-    return tg_call_new(upstream, request, events, arg, UINT64_MAX, out);
+    static const struct tg_call_way way = {.max_body = UINT64_MAX};
+    return tg_call_new(upstream, request, events, arg, &way, out);
 }
 
 int64_t tg_call_length(const struct tg_call *call)

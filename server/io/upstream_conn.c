@@ -38,7 +38,6 @@ void tg_upstream_conn_write(struct tg_upstream_conn *conn)
         /* A peer that will read no more may have answered already: reading finds out. */
         conn->write_failed = err != TG_OK;
         if (err == TG_OK) {
-            conn->wrote = true;
             tg_call_advance(call, put);
         }
     }
@@ -57,14 +56,14 @@ void tg_upstream_conn_serve(struct tg_upstream_conn *conn, struct tg_call *call)
     conn->call = call;
     call->conn = conn;
     conn->reused = true;
-    conn->wrote = false;
     conn->answered = false;
     conn->origin->upstream->stats.reused++;
     call->held = !call->finished && call->streamed == 0;
-    if (call->held) {
-        tg_task_defer(conn->origin->upstream->loop, &call->task);
-    } else {
+    if (!call->held) {
         tg_upstream_conn_write(conn);
+    }
+    if (call->held || call->wants_drain) {
+        tg_task_defer(conn->origin->upstream->loop, &call->task);
     }
 }
 
@@ -85,9 +84,10 @@ void tg_upstream_on_writable(void *arg)
     }
 }
 
+/* The connection ends, and with it the call, unless another target gets that. */
 static enum step fail(struct tg_call *call, enum tg_err err)
 {
-    tg_call_end(call, err);
+    tg_call_fail(call, err);
     return STEP_GONE;
 }
 
@@ -110,7 +110,7 @@ static enum step take_head(struct tg_upstream_conn *conn, const struct tg_http1_
     if (response->framing == TG_HTTP1_LENGTH && response->content_length > call->max_body) {
         return fail(call, TG_ELIMIT);
     }
-    call->keep_alive = response->keep_alive && !tunnel;
+    call->keep_alive = response->keep_alive && !tunnel && !call->apart;
     call->length = answer_length(response);
     tg_http1_body_init(&call->decoder, tunnel ? TG_HTTP1_UNTIL_CLOSE : response->framing,
                        response->content_length);
@@ -226,7 +226,7 @@ static bool may_replay(const struct tg_upstream_conn *conn)
     if (call->replayed || conn->answered || call->stream_started) {
         return false;
     }
-    return !conn->wrote || (conn->reused && call->request.replayable);
+    return !call->wrote || (conn->reused && call->replayable);
 }
 
 /* The replay comes before the calls that wait: it takes the place that its connection leaves. */
@@ -243,7 +243,7 @@ static void replay(struct tg_upstream_conn *conn)
     enum tg_err err = tg_upstream_connect(origin, call);
     if (err != TG_OK) {
         tg_upstream_settle(origin);
-        tg_call_end(call, err);
+        tg_call_fail(call, err);
     }
 }
 
@@ -264,7 +264,7 @@ static void on_ended(struct tg_upstream_conn *conn, enum tg_err err)
     } else if (may_replay(conn)) {
         replay(conn);
     } else {
-        tg_call_end(call, call->head_seen && err == TG_EIO ? TG_ECLOSED : err);
+        tg_call_fail(call, call->head_seen && err == TG_EIO ? TG_ECLOSED : err);
     }
 }
 

@@ -41,6 +41,7 @@ void tg_upstream_conn_end(struct tg_upstream_conn *conn)
     conn->transport = NULL;
     free(conn->addresses);
     conn->origin->connections--;
+    conn->origin->apart -= conn->apart;
     conn->origin->upstream->stats.connections--;
     conn->dead = true;
     free_if_over(conn);
@@ -64,7 +65,7 @@ static const struct tg_transport_events transport_events = {
 static void connect_failed(struct tg_upstream_conn *conn, enum tg_err err)
 {
     conn->origin->upstream->stats.connect_failures++;
-    tg_call_end(conn->call, err);
+    tg_call_fail(conn->call, err);
 }
 
 /* What the transport refuses at once, in the words of on_end. */
@@ -202,7 +203,9 @@ enum tg_err tg_upstream_connect(struct tg_upstream_origin *origin, struct tg_cal
     tg_list_init(&conn->node);
     tg_timer_init(&conn->timer, on_timer);
     tg_buf_init(&conn->in, SIZE_MAX);
+    conn->apart = call->apart;
     origin->connections++;
+    origin->apart += conn->apart;
     upstream->stats.connections++;
     enum tg_err err = start(conn);
     if (err != TG_OK) {

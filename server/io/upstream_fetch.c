@@ -91,7 +91,8 @@ enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call
     fetch->arena = arena;
     fetch->done = done;
     fetch->arg = arg;
-    enum tg_err err = tg_call_new(upstream, request, &fetch_events, fetch, request->max_body, &fetch->call);
+    const struct tg_call_way way = {.max_body = request->max_body};
+    enum tg_err err = tg_call_new(upstream, request, &fetch_events, fetch, &way, &fetch->call);
     if (err == TG_OK) {
         *out = fetch->call;
     }

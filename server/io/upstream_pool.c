@@ -138,10 +138,15 @@ static enum tg_err get_origin(struct tg_upstream *upstream, const struct tg_orig
     return TG_OK;
 }
 
+static bool has_room(const struct tg_upstream_origin *origin)
+{
+    return origin->connections - origin->apart < origin->upstream->options.max_connections;
+}
+
 void tg_upstream_settle(struct tg_upstream_origin *origin)
 {
     struct tg_upstream *upstream = origin->upstream;
-    while (origin->pending_count > 0 && origin->connections < upstream->options.max_connections) {
+    while (origin->pending_count > 0 && has_room(origin)) {
         struct tg_call *call = TG_CONTAINER(origin->pending.next, struct tg_call, node);
         tg_upstream_unqueue(call);
         enum tg_err err = tg_upstream_connect(origin, call);
@@ -180,13 +185,13 @@ enum tg_err tg_upstream_place(struct tg_call *call)
     if (err != TG_OK) {
         return err;
     }
-    if (origin->idle_count > 0) {
+    if (origin->idle_count > 0 && !call->apart) {
         struct tg_upstream_conn *conn = TG_CONTAINER(origin->idle.next, struct tg_upstream_conn, node);
         tg_upstream_unidle(conn);
         tg_upstream_conn_serve(conn, call);
         return TG_OK;
     }
-    if (origin->connections < upstream->options.max_connections) {
+    if (call->apart || has_room(origin)) {
         err = tg_upstream_connect(origin, call);
         if (err != TG_OK) {
             tg_upstream_settle(origin);

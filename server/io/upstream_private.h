@@ -1,6 +1,7 @@
 /* What the files of the back-end client share. upstream_pool.c owns origins and decides which connection
  * serves which call; upstream_connect.c opens and ends connections; upstream_conn.c moves bytes over an open
- * one; upstream_call.c owns calls; upstream_request.c has what they send; upstream_fetch.c collects answers.
+ * one; upstream_call.c owns calls; upstream_request.c has what they send; upstream_fetch.c collects answers;
+ * upstream_choice.c sends calls with a group to its targets.
  *
  * A connection is in one of three states: connecting (it has a call and is not open), serving (a call, open),
  * idle (no call, open, in its origin's list). A call is in one of three places: on a connection, in its
@@ -12,7 +13,7 @@
 #include "server/base/list.h"
 #include "server/base/map.h"
 #include "server/io/http1.h"
-#include "server/io/upstream.h"
+#include "server/io/upstream_group.h"
 
 enum { TG_UPSTREAM_READ_SIZE = 65536 };
 
@@ -34,6 +35,7 @@ struct tg_upstream_origin {
     struct tg_list idle;    /* the last one used first */
     struct tg_list pending; /* the oldest first */
     size_t connections, idle_count, pending_count;
+    size_t apart; /* connections outside the limit */
     size_t key_len;
     char key[];
 };
@@ -53,8 +55,8 @@ struct tg_upstream_conn {
     size_t scanned;          /* tg_http1_parse_response's memory */
     bool open;
     bool idle;
+    bool apart;        /* outside the pool's limit, for one call */
     bool reused;       /* an earlier call was served */
-    bool wrote;        /* a byte of this call's request went out */
     bool answered;     /* a byte of an answer came */
     bool blocked;      /* the last write found no room */
     bool write_failed; /* nothing more can be written; what the peer has said may still be read */
@@ -77,16 +79,19 @@ struct tg_call {
     struct tg_timer timer; /* due at the nearest of the call's time-outs or earlier: it looks and goes on */
     uint64_t end_ms;       /* of the call as a whole; UINT64_MAX: none */
     uint64_t moved_ms;     /* where the time of the head, then of idleness, counts from */
-    struct tg_task task;   /* tells a failure of the start; goes on after a pause; sends what was held */
-    enum tg_err failure;   /* for the task */
-    struct tg_buf head;    /* request head, and what of the body goes out in one write with it */
-    struct tg_slice body;  /* the body when it is large */
-    size_t sent;           /* of head and body */
-    struct tg_buf stream;  /* streamed body, framed, not yet written */
-    uint64_t streamed;     /* body bytes taken by tg_call_send */
+    struct tg_task task;  /* tells a failure of the start; goes on after a pause or a wait for a connection */
+    enum tg_err failure;  /* for the task */
+    struct tg_buf head;   /* request head, and what of the body goes out in one write with it */
+    struct tg_slice body; /* the body when it is large */
+    size_t sent;          /* of head and body */
+    struct tg_buf stream; /* streamed body, framed, not yet written */
+    uint64_t streamed;    /* body bytes taken by tg_call_send */
     enum tg_call_stream streams;
     bool held;           /* the head waits for the first bytes of the body, until the end of the pass */
     bool finished;       /* no more request body will come */
+    bool wrote;          /* a byte of the request went out, on whatever connection */
+    bool replayable;     /* by its request, or by its method with a group */
+    bool apart;          /* on a connection of its own, which then ends */
     bool stream_started; /* bytes of the streamed body went out: no second try */
     bool wants_drain;
     bool head_seen;
@@ -98,6 +103,14 @@ struct tg_call {
     struct tg_http1_body decoder;
     uint64_t received; /* bytes of the answer's body */
     uint64_t max_body;
+    struct tg_target *target; /* with a group, the one at work; NULL: none */
+    uint64_t tried[TG_UPSTREAM_ATTEMPTS_MAX];
+    unsigned attempts; /* ids in `tried` */
+};
+
+struct tg_call_way {
+    uint64_t max_body; /* of the answer */
+    bool apart;
 };
 
 /* upstream_pool.c */
@@ -142,8 +155,13 @@ void tg_upstream_conn_resume(struct tg_upstream_conn *conn);
 /* upstream_call.c */
 
 enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_request *request,
-                        const struct tg_call_events *events, void *arg, uint64_t max_body,
+                        const struct tg_call_events *events, void *arg, const struct tg_call_way *way,
                         struct tg_call **out) TG_MUST_CHECK;
+/* The attempt has failed: the call goes to another target of its group, or ends. */
+void tg_call_fail(struct tg_call *call, enum tg_err err);
+/* Takes the call from wherever it is, to be placed again from its first byte; a connection ends. */
+void tg_call_rewind(struct tg_call *call);
+bool tg_call_time_is_over(const struct tg_call *call);
 /* Ends the call, its connection with it if it still has one, and tells its owner. */
 void tg_call_end(struct tg_call *call, enum tg_err err);
 /* The same from outside the loop's events: the owner is told later. The call has no connection. */
@@ -154,6 +172,20 @@ void tg_call_moved(struct tg_call *call);
 void tg_call_mind_time(struct tg_call *call);
 /* The head has come. 101: the tunnel begins. */
 void tg_call_answered(struct tg_call *call, int status);
+
+/* upstream_choice.c: for calls with a group */
+
+/* tg_upstream_place on the best target that takes the call. The error of the first refusal. */
+enum tg_err tg_group_place(struct tg_call *call) TG_MUST_CHECK;
+/* The target has failed the call. True: the call is with another one now; false: it is nowhere, or where it
+ * was, and has to end. */
+bool tg_group_move_on(struct tg_call *call, enum tg_err err);
+/* How long the target at work has for its head before another is asked; 0: no limit, or no other. */
+uint64_t tg_group_attempt_ms(const struct tg_call *call);
+void tg_group_answered(struct tg_call *call);
+/* A call begins; and has ended, when the group may go. */
+void tg_group_enter(struct tg_call *call);
+void tg_group_leave(struct tg_call *call);
 
 /* upstream_request.c */
 

@@ -55,8 +55,9 @@ static enum tg_err make_headers(const struct tg_call *call, struct tg_arena *are
             err = tg_headers_add(out, arena, field->name, field->value);
         }
     }
-    if (err == TG_OK && request->upgrade) {
-        err = tg_headers_add(out, arena, TG_LIT("Connection"), TG_LIT("Upgrade"));
+    if (err == TG_OK && (request->upgrade || call->apart)) {
+        err = tg_headers_add(out, arena, TG_LIT("Connection"),
+                             request->upgrade ? TG_LIT("Upgrade") : TG_LIT("close"));
     }
     if (err == TG_OK && call->streams == TG_STREAM_CHUNKED) {
         err = tg_headers_add(out, arena, TG_LIT("Transfer-Encoding"), TG_LIT("chunked"));
@@ -111,6 +112,7 @@ void tg_call_advance(struct tg_call *call, size_t len)
         call->stream_started = true;
         tg_buf_consume(&call->stream, len);
     }
+    call->wrote = true;
     tg_call_moved(call);
 }
 
