@@ -50,6 +50,9 @@ size_t tg_time_http(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
 size_t tg_time_iso(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
 /* `20260102T030405Z`. */
 size_t tg_time_basic(int64_t wall_ms, char out[TG_TIME_TEXT_MAX]);
+/* The three forms of a date in HTTP (RFC 9110 section 5.6.7) to seconds since 1970; `now_s` tells the century
+ * of a year of two digits. TG_ESYNTAX. The day of the week is not compared with the date. */
+enum tg_err tg_time_parse_http(struct tg_slice text, int64_t now_s, int64_t *seconds) TG_MUST_CHECK;
 /* `20260102T030405Z` to seconds since 1970; TG_ESYNTAX. */
 enum tg_err tg_time_parse_basic(struct tg_slice text, int64_t *seconds) TG_MUST_CHECK;
 

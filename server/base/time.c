@@ -99,22 +99,104 @@ static int digits_at(struct tg_slice text, size_t at, size_t len)
     return value;
 }
 
-enum tg_err tg_time_parse_basic(struct tg_slice text, int64_t *seconds)
+/* Seconds since 1970 of a date whose parts may be none at all (-1). */
+static enum tg_err seconds_of(struct moment at, int64_t *seconds)
 {
     static const char days_in[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (at.year < 0 || at.month < 1 || at.month > 12 || at.day < 1 || at.day > days_in[at.month - 1] ||
+        at.hour < 0 || at.hour > 23 || at.minute < 0 || at.minute > 59 || at.second < 0 || at.second > 60) {
+        return TG_ESYNTAX;
+    }
+    bool leap = (at.year % 4 == 0 && at.year % 100 != 0) || at.year % 400 == 0;
+    if (at.month == 2 && at.day == 29 && !leap) {
+        return TG_ESYNTAX;
+    }
+    *seconds = days_of(at.year, at.month, at.day) * 86400 + (int64_t)at.hour * 3600 +
+               (int64_t)at.minute * 60 + at.second;
+    return TG_OK;
+}
+
+static int month_at(struct tg_slice text, size_t at)
+{
+    for (int i = 0; i < 12; i++) {
+        if (memcmp(text.ptr + at, months[i], 3) == 0) {
+            return i + 1;
+        }
+    }
+    return -1;
+}
+
+/* Whether `text` has the form of `pattern`, in which 'a' stands for a letter, '0' for a digit, '_' for a
+ * digit or a blank, and everything else for itself. */
+static bool has_form(struct tg_slice text, struct tg_slice pattern)
+{
+    if (text.len != pattern.len) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i], p = pattern.ptr[i];
+        bool digit = c >= '0' && c <= '9';
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (p == 'a' ? !letter : p == '0' ? !digit : p == '_' ? !digit && c != ' ' : c != p) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void clock_at(struct tg_slice text, size_t at, struct moment *out)
+{
+    out->hour = digits_at(text, at, 2);
+    out->minute = digits_at(text, at + 3, 2);
+    out->second = digits_at(text, at + 6, 2);
+}
+
+/* The year of two digits that is at most 50 years ahead (RFC 9110 section 5.6.7). */
+static int full_year(int two, int64_t now_s)
+{
+    int now = moment_of(now_s < last_ms / 1000 && now_s > 0 ? now_s * 1000 : 0).year;
+    int year = now - now % 100 + two;
+    return year > now + 50 ? year - 100 : year <= now - 50 ? year + 100 : year;
+}
+
+enum tg_err tg_time_parse_http(struct tg_slice text, int64_t now_s, int64_t *seconds)
+{
+    struct moment at = {0};
+    struct tg_slice date;
+    (void)tg_slice_cut(text, ',', &date);
+    if (has_form(text, TG_LIT("aaa, 00 aaa 0000 00:00:00 GMT"))) {
+        at.day = digits_at(text, 5, 2);
+        at.month = month_at(text, 8);
+        at.year = digits_at(text, 12, 4);
+        clock_at(text, 17, &at);
+    } else if (has_form(text, TG_LIT("aaa aaa _0 00:00:00 0000"))) {
+        at.day = text.ptr[8] == ' ' ? digits_at(text, 9, 1) : digits_at(text, 8, 2);
+        at.month = month_at(text, 4);
+        at.year = digits_at(text, 20, 4);
+        clock_at(text, 11, &at);
+    } else if (has_form(date, TG_LIT(" 00-aaa-00 00:00:00 GMT"))) {
+        at.day = digits_at(date, 1, 2);
+        at.month = month_at(date, 4);
+        at.year = full_year(digits_at(date, 8, 2), now_s);
+        clock_at(date, 11, &at);
+    } else {
+        return TG_ESYNTAX;
+    }
+    return seconds_of(at, seconds);
+}
+
+enum tg_err tg_time_parse_basic(struct tg_slice text, int64_t *seconds)
+{
     if (text.len != sizeof "20260102T030405Z" - 1 || text.ptr[8] != 'T' || text.ptr[15] != 'Z') {
         return TG_ESYNTAX;
     }
-    int year = digits_at(text, 0, 4), month = digits_at(text, 4, 2), day = digits_at(text, 6, 2);
-    int hour = digits_at(text, 9, 2), minute = digits_at(text, 11, 2), second = digits_at(text, 13, 2);
-    if (year < 0 || month < 1 || month > 12 || day < 1 || day > days_in[month - 1] || hour < 0 || hour > 23 ||
-        minute < 0 || minute > 59 || second < 0 || second > 59) {
-        return TG_ESYNTAX;
-    }
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (month == 2 && day == 29 && !leap) {
-        return TG_ESYNTAX;
-    }
-    *seconds = days_of(year, month, day) * 86400 + (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
-    return TG_OK;
+    struct moment at = {
+        .year = digits_at(text, 0, 4),
+        .month = digits_at(text, 4, 2),
+        .day = digits_at(text, 6, 2),
+        .hour = digits_at(text, 9, 2),
+        .minute = digits_at(text, 11, 2),
+        .second = digits_at(text, 13, 2),
+    };
+    return at.second == 60 ? TG_ESYNTAX : seconds_of(at, seconds); /* no leap seconds here */
 }

@@ -280,6 +280,62 @@ static void times_in_basic_form_are_read(void **state)
     }
 }
 
+static void times_of_http_are_read_in_three_forms(void **state)
+{
+    (void)state;
+    static const int64_t now = 1767323045;
+    static const struct {
+        struct tg_slice text;
+        int64_t seconds;
+    } good[] = {
+        {TG_LIT_INIT("Sun, 06 Nov 1994 08:49:37 GMT"), 784111777},
+        {TG_LIT_INIT("Sunday, 06-Nov-94 08:49:37 GMT"), 784111777},
+        {TG_LIT_INIT("Sun Nov  6 08:49:37 1994"), 784111777},
+        {TG_LIT_INIT("Wed Nov 16 08:49:37 1994"), 784975777},
+        {TG_LIT_INIT("Friday, 02-Jan-26 03:04:05 GMT"), 1767323045},
+        {TG_LIT_INIT("Sunday, 01-Jan-76 00:00:00 GMT"), 3345062400}, /* 50 years ahead still */
+        {TG_LIT_INIT("Saturday, 01-Jan-77 00:00:00 GMT"), 220924800},
+        {TG_LIT_INIT("Thu, 01 Jan 1970 00:00:00 GMT"), 0},
+        {TG_LIT_INIT("Wed, 31 Dec 1969 23:59:59 GMT"), -1},
+        {TG_LIT_INIT("Thu, 29 Feb 2024 23:59:60 GMT"), 1709251200},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int64_t seconds = 42;
+        assert_int_equal(tg_time_parse_http(good[i].text, now, &seconds), TG_OK);
+        assert_int_equal(seconds, good[i].seconds);
+    }
+    static const struct tg_slice bad[] = {
+        TG_LIT_INIT(""),
+        TG_LIT_INIT(","),
+        TG_LIT_INIT("0"),
+        TG_LIT_INIT("Sun, 06 Nov 1994 08:49:37 UTC"),
+        TG_LIT_INIT("Sun, 06 Nov 1994 08:49:37 GMT "),
+        TG_LIT_INIT("Sun, 6 Nov 1994 08:49:37 GMT"),
+        TG_LIT_INIT("Sun, 06 nov 1994 08:49:37 GMT"),
+        TG_LIT_INIT("Sun, 06 Foo 1994 08:49:37 GMT"),
+        TG_LIT_INIT("Sun, 31 Nov 1994 08:49:37 GMT"),
+        TG_LIT_INIT("Wed, 29 Feb 2023 08:49:37 GMT"),
+        TG_LIT_INIT("Sun, 06 Nov 1994 24:49:37 GMT"),
+        TG_LIT_INIT("Sun, 06 Nov 1994 08:60:37 GMT"),
+        TG_LIT_INIT("Sunday, 06-Nov-1994 08:49:37 GMT"),
+        TG_LIT_INIT("Sunday, 00-Nov-94 08:49:37 GMT"),
+        TG_LIT_INIT("Sun Nov    08:49:37 1994"),
+        TG_LIT_INIT("Sun Nov 6  08:49:37 1994"),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t seconds = 42;
+        assert_int_equal(tg_time_parse_http(bad[i], now, &seconds), TG_ESYNTAX);
+        assert_int_equal(seconds, 42);
+    }
+    for (int64_t day = -200; day < 200000; day += 97) {
+        char text[TG_TIME_TEXT_MAX];
+        int64_t seconds = 42;
+        size_t len = tg_time_http(day * 86400000 + 3661000, text);
+        assert_int_equal(tg_time_parse_http(tg_slice_make(text, len), now, &seconds), TG_OK);
+        assert_int_equal(seconds, day * 86400 + 3661);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +351,7 @@ int main(void)
         cmocka_unit_test(times_are_written_in_three_forms),
         cmocka_unit_test(times_know_the_calendar),
         cmocka_unit_test(times_in_basic_form_are_read),
+        cmocka_unit_test(times_of_http_are_read_in_three_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
