@@ -1,7 +1,8 @@
 /* One HTTP request as routes see it: independent of the wire version, a header list and a body that is asked
  * for, whole or as it comes. Made by the front door (server/front/httpd.c; HTTP/2 would be another maker),
  * which hands it to tg_dispatch. It lives until the handler has called reply, end or upgrade, also when the
- * client goes away meanwhile. One worker's thread. No callback is made from within a call of an operation. */
+ * client goes away meanwhile; each of these may be called from any callback, and none follows. One worker's
+ * thread. No callback is made from within a call of an operation. */
 #ifndef TG_ROUTES_EXCHANGE_H
 #define TG_ROUTES_EXCHANGE_H
 
@@ -22,52 +23,59 @@ struct tg_upgrade {
 
 /* Who takes a body as it comes. */
 struct tg_body_events {
-    /* Decoded content, valid for the call. */
+    /* Decoded content, at least one byte, valid for the call and until the exchange ends. */
     void (*on_bytes)(void *arg, struct tg_slice bytes);
-    /* Once, after the last bytes: TG_OK: the body is whole. TG_ELIMIT: longer than the limit; TG_ETIMEOUT;
-     * TG_ECLOSED; TG_EPROTO. What follows is the handler's to do as with read_body. */
+    /* Once, after the last bytes: TG_OK: the body is whole. Otherwise as read_body's. */
     void (*on_end)(void *arg, enum tg_err err);
 };
 
 struct tg_exchange_ops {
-    /* Collects the body, at most `limit` bytes; done once, later. TG_ELIMIT: longer (a reply may follow; the
-     * rest is not read), TG_ETIMEOUT, TG_ECLOSED, TG_EPROTO: the exchange was answered or ended by the front
-     * door, reply is still due and is dropped. The body lives as long as the exchange. */
+    /* Collects the body, at most `limit` bytes; done once, later. TG_ELIMIT: longer; TG_ETIMEOUT: it did not
+     * come in time; TG_EPROTO: broken; TG_ECLOSED: it ends too early, or the client has gone (which on_abort
+     * tells). After each of these an answer is still due; it is sent if there is a client, and the connection
+     * ends with it. The body lives as long as the exchange. */
     void (*read_body)(struct tg_exchange *exchange, size_t limit,
                       void (*done)(void *arg, enum tg_err err, struct tg_slice body), void *arg);
     /* The body as it comes, instead of read_body; once, events follow later. What is not taken yet waits with
-     * the client: memory is bounded by what one read brings. A client that expects 100-continue gets it now.
-     * `limit` 0: none. */
+     * the client: memory is bounded by what one read brings. A client that expects 100-continue gets it now,
+     * unless the answer has begun. `limit` 0: none. TG_ETIMEOUT: nothing came for the front door's time. */
     void (*take_body)(struct tg_exchange *exchange, uint64_t limit, const struct tg_body_events *events,
                       void *arg);
-    /* Stops and resumes on_bytes. While held, the body's time does not run. */
+    /* Stops and resumes on_bytes, and on_end(TG_OK) behind it; failures are told at once. While held, the
+     * body's time does not run. */
     void (*hold_body)(struct tg_exchange *exchange, bool hold);
     /* Answers whole. The front door adds Date, Content-Length, Connection; bytes are copied. Ends the
      * exchange: the pointer is dead afterwards. Nothing is sent when the client has gone. */
     void (*reply)(struct tg_exchange *exchange, int status, const struct tg_headers *headers,
                   struct tg_slice body);
-    /* Begins an answer whose body follows by send: of `length` bytes, or -1: not known (chunked, or until the
-     * close with HTTP/1.0). The front door adds Date, Connection and the framing; a HEAD request's answer and
-     * those that have no body (1xx, 204, 304) take their headers as they are, Content-Length included, and no
-     * bytes follow. May come before the request's body has ended: what is left of it is discarded, or the
-     * connection is closed after the answer. TG_EINVAL (a header cannot be written), TG_ENOMEM: reply is
-     * still due. TG_ECLOSED: the client has gone; end is still due. */
+    /* Begins an answer, of status 200 to 999, whose body follows by send: of `length` bytes, or -1: not known
+     * (chunked, or until the close with HTTP/1.0). The front door adds Date, Connection and the framing. The
+     * answer to a HEAD request and those of status 204 and 304 have no body: what is sent is dropped,
+     * `length` is not looked at, and a Content-Length among the headers is kept, but with 204. May come
+     * before the request's body has ended: what does not come before the end of the answer is discarded, or
+     * the connection ends with the answer. What is sent until the end of this pass of the loop goes out in
+     * one write with the head. TG_EINVAL (the status; a header cannot be written), TG_ENOMEM: reply, or
+     * another start, is still due. TG_ECLOSED: the client has gone; end is still due. */
     enum tg_err (*start)(struct tg_exchange *exchange, int status, const struct tg_headers *headers,
                          int64_t length);
-    /* Bytes of the body. TG_OK: taken whole, more may come. TG_EAGAIN: taken whole as well, but the client is
-     * slow: no more before on_room. TG_ECLOSED: dropped, the client has gone. TG_ENOMEM; TG_ELIMIT: more than
-     * `length`: dropped, end with whole = false follows. */
+    /* Bytes of the body; they are copied. TG_OK: taken whole, more may come. TG_EAGAIN: taken whole as well,
+     * but the client is slow: no more before on_room. TG_ECLOSED: dropped, the client has gone (on_abort
+     * tells). TG_ENOMEM, TG_ELIMIT (more than `length`): dropped, end with whole = false follows. A client
+     * that takes nothing of what is queued for the front door's time is cut; one to whom nothing is sent may
+     * wait for ever. */
     enum tg_err (*send)(struct tg_exchange *exchange, struct tg_slice bytes);
-    /* Ends the exchange after start: the pointer is dead. `whole` false, or fewer bytes than `length`: the
-     * connection is cut so that the client can tell. */
+    /* Ends the exchange after start or tunnel: the pointer is dead. `whole` false, or fewer bytes than
+     * `length`: the connection is cut so that the client can tell. */
     void (*end)(struct tg_exchange *exchange, bool whole);
     /* Answers 101 with these headers (Upgrade and Connection among them are the handler's) and turns the
-     * connection into a tunnel: send goes out as it is, what the client sends comes to `events` as it is
-     * (on_end: TG_OK when it half-closes, TG_ECLOSED when it is gone), hold_body holds it, half-close by
-     * shut, end ends it once all was written. No time-outs run. Errors as of start. */
+     * connection into a tunnel: send goes out as it is, what the client sends, also early, comes to `events`
+     * as it is (on_end: TG_OK when it half-closes, TG_ECLOSED when it is gone, which on_abort tells as well),
+     * hold_body holds it, shut half-closes, end ends it: `whole` once all was written, else at once by a
+     * reset. No time-outs run. Errors as of start; TG_EINVAL also with HTTP/1.0 and while a body of the
+     * request is still to come. */
     enum tg_err (*tunnel)(struct tg_exchange *exchange, const struct tg_headers *headers,
                           const struct tg_body_events *events, void *arg);
-    /* In a tunnel: no more will be sent; what the client sends still comes. */
+    /* In a tunnel: no more will be sent (send says TG_ECLOSED); what the client sends still comes. */
     void (*shut)(struct tg_exchange *exchange);
     /* Turns the connection into a WebSocket. TG_OK: *socket is open, the exchange has ended. TG_ECLOSED: the
      * client has gone; TG_EIO, TG_ENOMEM: reply is still due. */
@@ -92,7 +100,8 @@ struct tg_exchange {
     bool secure;         /* came over TLS */
     bool can_upgrade;    /* the wire version knows upgrades: HTTP/1.1 */
     int64_t received_ms; /* wall clock */
-    /* The handler's: told once when the client goes away before the end; reply is still due. May be NULL. */
+    /* The handler's: told once when the client goes away before the end; reply, or end, is still due. May be
+     * NULL. */
     void (*on_abort)(void *arg);
     void *abort_arg;
     /* The handler's: after send said TG_EAGAIN there is room again. May be NULL without start. */

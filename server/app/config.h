@@ -30,7 +30,7 @@ struct tg_http_settings {
     int64_t max_body_bytes;              /* 10485760; @connections has its own 131072 */
     int64_t max_requests_per_connection; /* 0: no limit */
     double header_timeout_seconds;       /* 10: from accept or the first byte of a head to its last */
-    double body_timeout_seconds;         /* 30: the whole body */
+    double body_timeout_seconds;         /* 30: a body that is read whole; a standstill of one that streams */
     double keep_alive_timeout_seconds;   /* 60: idle between requests */
 };
 

@@ -38,6 +38,8 @@ static enum tg_err put(struct tg_buf *out, const char *name, const char *type, c
     X(open, "tidegate_http_connections", "gauge", "HTTP connections that are not WebSockets")                \
     X(requests, "tidegate_http_requests_total", "counter", "HTTP requests read")                             \
     X(upgraded, "tidegate_http_upgraded_total", "counter", "Requests that became WebSockets")                \
+    X(tunnels, "tidegate_http_tunnels_total", "counter", "Requests that became tunnels")                     \
+    X(tunnels_open, "tidegate_http_tunnels", "gauge", "Tunnels that are open")                               \
     X(refused, "tidegate_http_refused_total", "counter",                                                     \
       "Connections refused: no descriptors or over the limit")                                               \
     X(malformed, "tidegate_http_malformed_total", "counter", "Requests that could not be read")              \

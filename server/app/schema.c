@@ -76,7 +76,7 @@ static const struct tg_option http_rows[] = {
     {"headerTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, header_timeout_seconds), .fallback = "10", .max = 3600,
      .help = "From the accept, or the first byte of a head, to its last byte."},
     {"bodyTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, body_timeout_seconds), .fallback = "30", .max = 3600,
-     .help = "For a whole body."},
+     .help = "For a body that is read whole; for the next bytes of one that is passed on, or of an answer."},
     {"keepAliveTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, keep_alive_timeout_seconds), .fallback = "60", .max = 3600,
      .help = "Idle between requests."},
 };

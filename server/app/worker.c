@@ -114,6 +114,7 @@ static void on_drain_tick(struct tg_timer *timer)
         }
         tg_connmgr_cut(worker->engine.connmgr);
         tg_engine_cut(&worker->engine);
+        tg_httpd_cut(worker->httpd);
     } else {
         close_share(worker, now);
     }

@@ -29,7 +29,7 @@ void tg_httpd_free(struct tg_httpd *httpd)
     http_listeners_close(httpd);
     while (!tg_list_empty(&httpd->connections)) {
         struct http_conn *conn = TG_CONTAINER(httpd->connections.next, struct http_conn, node);
-        assert(conn->exchange == NULL);
+        assert(!conn->dead); /* whose handler was told, and has not ended its exchange */
         http_conn_abort(conn);
     }
     if (httpd->reserve_fd >= 0) {
@@ -51,6 +51,16 @@ void tg_httpd_drain(struct tg_httpd *httpd)
     for (struct tg_list *node = httpd->connections.next; node != &httpd->connections; node = next) {
         next = node->next;
         http_conn_drain(TG_CONTAINER(node, struct http_conn, node));
+    }
+}
+
+void tg_httpd_cut(struct tg_httpd *httpd)
+{
+    for (struct tg_list *node = httpd->connections.next; node != &httpd->connections; node = node->next) {
+        struct http_conn *conn = TG_CONTAINER(node, struct http_conn, node);
+        if (conn->exchange != NULL && conn->exchange->answer != HTTP_ANSWER_NONE) {
+            http_conn_break(conn);
+        }
     }
 }
 

@@ -18,8 +18,10 @@ struct tg_httpd;
 struct tg_httpd_limits {
     size_t max_request_line, max_head, max_headers; /* bytes, bytes, fields */
     uint64_t max_requests;                          /* per connection; 0: no limit */
-    uint64_t header_timeout_ms;     /* from the accept, or the first byte, to the end of a head; 0: none */
-    uint64_t body_timeout_ms;       /* of a whole body, once asked for; of a whole answer; 0: none */
+    uint64_t header_timeout_ms; /* from the accept, or the first byte, to the end of a head; 0: none */
+    /* Of a body that is read whole, once asked for. Where bodies and answers are streamed: the time in which
+     * a client must send, or take, some of what is to come; 0: none. */
+    uint64_t body_timeout_ms;
     uint64_t keep_alive_timeout_ms; /* between an answer and the next request; 0: no next request */
     size_t max_connections;         /* of this worker, WebSockets not counted; more are closed at once */
 };
@@ -27,9 +29,10 @@ struct tg_httpd_limits {
 /* Read from any thread. */
 struct tg_httpd_counters {
     _Atomic(uint64_t) accepted, open, requests, upgraded;
-    _Atomic(uint64_t) refused;   /* over the limit of connections or descriptors */
-    _Atomic(uint64_t) malformed; /* requests answered 400, 414, 431, 501, 505 */
-    _Atomic(uint64_t) timed_out; /* slow heads, bodies and readers */
+    _Atomic(uint64_t) tunnels, tunnels_open; /* since the start, and now */
+    _Atomic(uint64_t) refused;               /* over the limit of connections or descriptors */
+    _Atomic(uint64_t) malformed;             /* requests answered 400, 414, 431, 501, 505 */
+    _Atomic(uint64_t) timed_out;             /* slow heads, bodies and readers */
     _Atomic(uint64_t) bytes_in, bytes_out;
 };
 
@@ -46,13 +49,16 @@ struct tg_httpd_options {
 };
 
 enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out) TG_MUST_CHECK;
-/* Closes everything; exchanges handed out must have been answered. */
+/* Closes everything. Exchanges that are under way are told (on_abort) and must end from there. */
 void tg_httpd_free(struct tg_httpd *httpd);
 /* Accepts on a listening socket, which it takes over. port: the one that clients see; 0 for unix sockets. */
 enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port) TG_MUST_CHECK;
 void tg_httpd_configure(struct tg_httpd *httpd, const struct tg_httpd_limits *limits);
-/* Stops accepting, closes idle connections, answers from now on with Connection: close. */
+/* Stops accepting, closes idle connections, answers from now on with Connection: close. What is being
+ * streamed goes on to its end; tunnels do not end by this. */
 void tg_httpd_drain(struct tg_httpd *httpd);
+/* Cuts streamed answers and tunnels: their handlers are told (on_abort) in the next pass of the loop. */
+void tg_httpd_cut(struct tg_httpd *httpd);
 /* Connections that are open, of any state. */
 size_t tg_httpd_count(const struct tg_httpd *httpd);
 const struct tg_httpd_counters *tg_httpd_counters(const struct tg_httpd *httpd);

@@ -1,4 +1,4 @@
-/* A connection of the HTTP server: reading heads, writing answers, time-outs, the end. */
+/* A connection of the HTTP server: reading heads, time-outs, the end. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,34 +7,41 @@
 #include "server/front/httpd_private.h"
 
 enum {
-    EARLY_MAX = 65536,    /* bytes held behind a head while its request is with the handler */
-    LINGER_MAX = 4 << 20, /* bytes discarded after an answer that came before the end of its request */
-    LINGER_MS = 2000
+    EARLY_MAX = 65536,   /* bytes held behind a head while its request is with the handler */
+    LINGER_MAX = 4 << 20 /* bytes discarded after an answer that came before the end of its request */
 };
 
-static void want(struct http_conn *conn)
+static bool wants_read(const struct http_conn *conn)
 {
-    if (conn->transport != NULL) {
-        size_t most = conn->httpd->options.limits.max_head + EARLY_MAX;
-        bool read = !conn->eof && (conn->state == HTTP_LINGER || tg_buf_size(&conn->in) < most);
-        tg_transport_want(conn->transport, read, tg_buf_size(&conn->out) > 0);
+    if (conn->eof) {
+        return false;
     }
-}
-
-void http_conn_time(struct http_conn *conn, uint64_t limit_ms)
-{
-    tg_timer_stop(&conn->timer);
-    if (limit_ms > 0) {
-        tg_timer_start(conn->httpd->options.loop, &conn->timer, limit_ms);
+    if (conn->state == HTTP_LINGER) {
+        return true;
     }
+    if (conn->state == HTTP_EXCHANGE && http_body_flows(conn->exchange)) {
+        return tg_buf_size(&conn->in) == 0; /* one read's worth, which the handler holds */
+    }
+    return tg_buf_size(&conn->in) < conn->httpd->options.limits.max_head + EARLY_MAX;
 }
 
 void http_conn_want(struct http_conn *conn)
 {
-    want(conn);
+    if (conn->transport != NULL) {
+        tg_transport_want(conn->transport, wants_read(conn), conn->blocked);
+    }
 }
 
-static void conn_free(struct http_conn *conn)
+void http_conn_time(struct http_conn *conn, uint64_t *due_ms, uint64_t limit_ms)
+{
+    struct tg_loop *loop = conn->httpd->options.loop;
+    *due_ms = limit_ms > 0 ? tg_loop_now_ms(loop) + limit_ms : 0;
+    if (limit_ms > 0 && (!tg_timer_armed(&conn->timer) || conn->timer.due_ms > *due_ms)) {
+        tg_timer_start(loop, &conn->timer, limit_ms);
+    }
+}
+
+void http_conn_free(struct http_conn *conn)
 {
     tg_transport_close(conn->transport);
     tg_timer_stop(&conn->timer);
@@ -51,14 +58,14 @@ void http_conn_release(struct http_conn *conn)
 {
     conn->transport = NULL;
     conn->exchange = NULL;
-    conn_free(conn);
+    http_conn_free(conn);
 }
 
 void http_conn_abort(struct http_conn *conn)
 {
     struct http_exchange *exchange = conn->exchange;
     if (exchange == NULL) {
-        conn_free(conn);
+        http_conn_free(conn);
         return;
     }
     /* The handler still owes an answer: only the socket goes now. */
@@ -67,11 +74,17 @@ void http_conn_abort(struct http_conn *conn)
     tg_timer_stop(&conn->timer);
     if (!conn->dead) {
         conn->dead = true;
-        http_exchange_fail_body(exchange, TG_ECLOSED);
+        http_body_fail(exchange, TG_ECLOSED);
         if (exchange->base.on_abort != NULL) {
             exchange->base.on_abort(exchange->base.abort_arg);
         }
     }
+}
+
+void http_conn_break(struct http_conn *conn)
+{
+    conn->broken = true;
+    tg_task_defer(conn->httpd->options.loop, &conn->resume);
 }
 
 void http_conn_drain(struct http_conn *conn)
@@ -82,83 +95,25 @@ void http_conn_drain(struct http_conn *conn)
     }
 }
 
-/* ---- writing ---- */
-
-static void start_linger(struct http_conn *conn)
-{
-    conn->state = HTTP_LINGER;
-    tg_buf_free(&conn->in);
-    tg_transport_shutdown(conn->transport);
-    http_conn_time(conn, LINGER_MS);
-    want(conn);
-}
-
-/* The answer is out. */
-static void written(struct http_conn *conn)
-{
-    if (conn->state != HTTP_WRITE) {
-        return; /* a 100 Continue */
-    }
-    if (conn->close && conn->eof) {
-        conn_free(conn);
-    } else if (conn->close) {
-        start_linger(conn);
-    } else {
-        conn->state = HTTP_HEAD;
-        conn->scanned = 0;
-        http_conn_time(conn, conn->httpd->options.limits.keep_alive_timeout_ms);
-        tg_task_defer(conn->httpd->options.loop, &conn->resume);
-        want(conn);
-    }
-}
-
-/* Nobody reads any more. While a request is with its handler, that is for the reading side to find out: the
- * handler may be in the middle of a call of its own, and must not be called back from there. */
-static void write_failed(struct http_conn *conn)
-{
-    if (conn->state == HTTP_EXCHANGE) {
-        tg_buf_free(&conn->out);
-        want(conn);
-    } else {
-        http_conn_abort(conn);
-    }
-}
-
-static void flush(struct http_conn *conn)
-{
-    while (tg_buf_size(&conn->out) > 0) {
-        size_t put;
-        enum tg_err err = tg_transport_write(conn->transport, tg_buf_slice(&conn->out), &put);
-        if (err == TG_EAGAIN) {
-            want(conn);
-            return;
-        }
-        if (err != TG_OK) {
-            write_failed(conn);
-            return;
-        }
-        tg_buf_consume(&conn->out, put);
-        http_count(&conn->httpd->counters.bytes_out, put);
-    }
-    tg_buf_free(&conn->out);
-    written(conn);
-}
-
-void http_conn_write(struct http_conn *conn)
-{
-    flush(conn);
-}
-
 void http_conn_answered(struct http_conn *conn)
 {
     conn->exchange = NULL;
     if (conn->transport == NULL) {
-        conn_free(conn);
+        http_conn_free(conn);
         return;
     }
     conn->state = HTTP_WRITE;
-    http_conn_time(conn, conn->httpd->options.limits.body_timeout_ms);
-    flush(conn);
+    conn->in_due_ms = 0;
+    http_conn_write(conn);
+}
+
+void http_conn_next(struct http_conn *conn)
+{
+    conn->state = HTTP_HEAD;
+    conn->scanned = 0;
+    http_conn_time(conn, &conn->in_due_ms, conn->httpd->options.limits.keep_alive_timeout_ms);
+    tg_task_defer(conn->httpd->options.loop, &conn->resume);
+    http_conn_want(conn);
 }
 
 /* An answer of our own to what is no request: {"message":"..."}, then the connection ends. */
@@ -177,8 +132,8 @@ static void refuse(struct http_conn *conn, int status, const char *reason)
         http_conn_abort(conn);
         return;
     }
-    http_conn_time(conn, conn->httpd->options.limits.body_timeout_ms);
-    flush(conn);
+    conn->in_due_ms = 0;
+    http_conn_write(conn);
 }
 
 /* ---- reading ---- */
@@ -203,7 +158,7 @@ static void hand_over(struct http_conn *conn, const struct tg_http1_request *req
         (httpd->options.limits.max_requests > 0 && conn->requests >= httpd->options.limits.max_requests)) {
         exchange->close = true;
     }
-    tg_timer_stop(&conn->timer);
+    conn->in_due_ms = 0;
     httpd->options.handle(httpd->options.arg, &exchange->base);
 }
 
@@ -248,9 +203,11 @@ static void read_head(struct http_conn *conn)
 static void on_resume(struct tg_task *task)
 {
     struct http_conn *conn = TG_CONTAINER(task, struct http_conn, resume);
-    if (conn->state == HTTP_HEAD) {
+    if (conn->broken) {
+        http_conn_abort(conn);
+    } else if (conn->state == HTTP_HEAD) {
         if (tg_buf_size(&conn->in) > 0) {
-            http_conn_time(conn, conn->httpd->options.limits.header_timeout_ms);
+            http_conn_time(conn, &conn->in_due_ms, conn->httpd->options.limits.header_timeout_ms);
         }
         read_head(conn);
     }
@@ -262,16 +219,15 @@ static void on_eof(struct http_conn *conn)
     if (conn->state == HTTP_HEAD) {
         read_head(conn);
     } else if (conn->state == HTTP_LINGER) {
-        conn_free(conn);
+        http_conn_free(conn);
     } else if (conn->state == HTTP_EXCHANGE) {
-        if (conn->exchange->wants_upgrade) {
+        if (conn->exchange->wants_upgrade && conn->exchange->answer == HTTP_ANSWER_NONE) {
             http_conn_abort(conn); /* a half-closed socket cannot become a WebSocket */
         } else {
-            want(conn);
-            http_exchange_input(conn->exchange); /* a body cut short; else the answer still has a reader */
+            http_body_input(conn->exchange, TG_EMPTY); /* one cut short; else the answer still has a reader */
         }
     } else {
-        want(conn);
+        http_conn_want(conn);
     }
 }
 
@@ -281,8 +237,12 @@ static void on_bytes(struct http_conn *conn, struct tg_slice bytes)
     if (conn->state == HTTP_LINGER) {
         conn->discarded += bytes.len;
         if (conn->discarded > LINGER_MAX) {
-            conn_free(conn);
+            http_conn_free(conn);
         }
+        return;
+    }
+    if (conn->state == HTTP_EXCHANGE) {
+        http_body_input(conn->exchange, bytes);
         return;
     }
     bool first = conn->state == HTTP_HEAD && tg_buf_size(&conn->in) == 0;
@@ -291,12 +251,12 @@ static void on_bytes(struct http_conn *conn, struct tg_slice bytes)
         return;
     }
     if (first && conn->requests > 0) {
-        http_conn_time(conn, conn->httpd->options.limits.header_timeout_ms);
+        http_conn_time(conn, &conn->in_due_ms, conn->httpd->options.limits.header_timeout_ms);
     }
     if (conn->state == HTTP_HEAD) {
         read_head(conn);
-    } else if (conn->state == HTTP_EXCHANGE) {
-        http_exchange_input(conn->exchange);
+    } else {
+        http_conn_want(conn);
     }
 }
 
@@ -319,12 +279,14 @@ static void on_readable(void *arg)
 
 static void on_writable(void *arg)
 {
-    flush(arg);
+    http_conn_writable(arg);
 }
 
-static void on_timer(struct tg_timer *timer)
+/* ---- time ---- */
+
+/* The client has not sent what it should have. */
+static void input_late(struct http_conn *conn)
 {
-    struct http_conn *conn = TG_CONTAINER(timer, struct http_conn, timer);
     bool in_head = conn->state == HTTP_HEAD && tg_buf_size(&conn->in) > 0;
     bool idle = conn->state == HTTP_HEAD && !in_head && conn->requests > 0;
     if (!idle && conn->state != HTTP_LINGER) {
@@ -333,9 +295,34 @@ static void on_timer(struct tg_timer *timer)
     if (in_head) {
         refuse(conn, 408, "the request head took too long");
     } else if (conn->state == HTTP_EXCHANGE) {
-        http_exchange_fail_body(conn->exchange, TG_ETIMEOUT);
+        http_body_fail(conn->exchange, TG_ETIMEOUT);
     } else {
         http_conn_abort(conn);
+    }
+}
+
+static bool is_past(uint64_t *due_ms, uint64_t now)
+{
+    bool past = *due_ms > 0 && *due_ms <= now;
+    *due_ms = past ? 0 : *due_ms;
+    return past;
+}
+
+/* Finds what is due; times that have moved on since the timer was started set it again. */
+static void on_timer(struct tg_timer *timer)
+{
+    struct http_conn *conn = TG_CONTAINER(timer, struct http_conn, timer);
+    uint64_t now = tg_loop_now_ms(conn->httpd->options.loop);
+    bool in_past = is_past(&conn->in_due_ms, now), out_past = is_past(&conn->out_due_ms, now);
+    uint64_t in = conn->in_due_ms, out = conn->out_due_ms;
+    uint64_t next = in == 0 || (out > 0 && out < in) ? out : in;
+    if (next > 0) {
+        tg_timer_start(conn->httpd->options.loop, timer, next - now);
+    }
+    if (out_past) {
+        http_conn_write_late(conn);
+    } else if (in_past) {
+        input_late(conn);
     }
 }
 
@@ -362,6 +349,6 @@ void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip,
     tg_list_append(&httpd->connections, &conn->node);
     httpd->count++;
     atomic_store_explicit(&httpd->counters.open, httpd->count, memory_order_relaxed);
-    http_conn_time(conn, httpd->options.limits.header_timeout_ms);
-    want(conn);
+    http_conn_time(conn, &conn->in_due_ms, httpd->options.limits.header_timeout_ms);
+    http_conn_want(conn);
 }

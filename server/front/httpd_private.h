@@ -26,26 +26,61 @@ struct tg_httpd {
 /* What a connection is doing. */
 enum http_state {
     HTTP_HEAD,     /* waits for, or reads, a request head */
-    HTTP_EXCHANGE, /* a request is with the handler */
-    HTTP_WRITE,    /* the answer is being written */
+    HTTP_EXCHANGE, /* a request is with the handler; also a streamed answer and a tunnel */
+    HTTP_WRITE,    /* the exchange is over, what is left of the answer is being written */
     HTTP_LINGER,   /* answered with unread input: half-closed, discarding */
+};
+
+enum http_body_use {
+    HTTP_BODY_UNASKED,
+    HTTP_BODY_COLLECTED, /* read_body */
+    HTTP_BODY_TAKEN      /* take_body, and what the client sends through a tunnel */
+};
+
+/* How far the handler has come with its answer, and how the body of that lies on the wire. */
+enum http_answer {
+    HTTP_ANSWER_NONE, /* not begun */
+    HTTP_ANSWER_GONE, /* begun when there was no client any more */
+    HTTP_ANSWER_EMPTY,
+    HTTP_ANSWER_LENGTH,
+    HTTP_ANSWER_CHUNKED,
+    HTTP_ANSWER_UNTIL_CLOSE,
+    HTTP_ANSWER_TUNNEL
+};
+
+/* What happens to the connection once everything was written, if it does not go on. */
+enum http_cut {
+    HTTP_CUT_NOT,
+    HTTP_CUT_CLOSE, /* closed at once: the framing shows that something is missing */
+    HTTP_CUT_RESET  /* reset, where an orderly close would look like the end of the body */
 };
 
 struct http_exchange {
     struct tg_exchange base; /* first */
     struct http_conn *conn;
     struct tg_arena arena;
-    bool close; /* after the answer */
+    bool *ended; /* set when the exchange goes: for one who has called the handler and has more to do */
+    bool close;  /* after the answer */
     bool head_method, expect_continue, wants_upgrade;
     bool tell_keep_alive; /* HTTP/1.0 takes the connection to close otherwise */
+    /* The request's body (httpd_body.c). */
     struct tg_http1_body decoder;
-    /* read_body */
-    struct tg_buf body;
-    size_t body_limit;
-    void (*body_done)(void *arg, enum tg_err err, struct tg_slice body);
-    void *body_arg;
+    enum http_body_use body_use;
+    bool held;
+    bool body_over; /* its end is known: body_result; the handler is told by body_task at the latest */
     enum tg_err body_result;
+    uint64_t body_limit, body_taken;
+    struct tg_buf body; /* collected */
+    void (*body_done)(void *arg, enum tg_err err, struct tg_slice body);
+    const struct tg_body_events *body_events;
+    void *body_arg;
     struct tg_task body_task;
+    /* The answer (httpd_answer.c, httpd_tunnel.c). */
+    enum http_answer answer;
+    uint64_t left;             /* with HTTP_ANSWER_LENGTH: still to come */
+    bool full;                 /* send has said TG_EAGAIN: on_room is due */
+    bool shut;                 /* of a tunnel: no more will be sent */
+    struct tg_task write_task; /* writes what was sent in this pass of the loop */
 };
 
 struct http_conn {
@@ -53,44 +88,111 @@ struct http_conn {
     struct tg_httpd *httpd;
     struct tg_transport *transport; /* NULL: the client has gone */
     enum http_state state;
+    enum http_cut cut;
     struct tg_buf in, out;
     size_t scanned;
+    /* One timer for both directions, started at the first of these times and set again when it finds them
+     * moved. Loop time, 0: no limit. */
     struct tg_timer timer;
+    uint64_t in_due_ms;    /* when the client must have sent: a head, a body, more of it; or must have gone */
+    uint64_t out_due_ms;   /* when the client must have taken some of what is queued */
+    size_t unacked;        /* bytes with the kernel when out_due_ms was set */
     struct tg_task resume; /* go on with pipelined input, or close; never inside a handler's call */
     struct http_exchange *exchange;
     uint64_t requests;
     size_t discarded; /* in HTTP_LINGER */
     bool eof, close, dead;
+    bool blocked; /* the socket takes no more for now: out is written when it does */
+    bool broken;  /* writing failed, or the connection is to be cut: `resume` tells the handler */
     uint16_t port;
     char source_ip[64];
 };
 
+/* ---- httpd_conn.c ---- */
+
 /* Takes over an accepted descriptor. */
 void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip, uint16_t port);
-/* At once; an exchange under way learns it and keeps the memory until it is answered. */
+/* At once; an exchange under way learns it and keeps the memory until it is answered. The handler may be
+ * called. */
 void http_conn_abort(struct http_conn *conn);
+/* The same, later in this pass. */
+void http_conn_break(struct http_conn *conn);
 /* Nothing is under way: closed. Otherwise after the answer. */
 void http_conn_drain(struct http_conn *conn);
-
-/* httpd_exchange.c: the request at the front of conn->in, whose head was read. */
-enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_request *request, size_t head_len,
-                              struct tg_arena *arena, struct http_exchange **out) TG_MUST_CHECK;
-/* More bytes are in conn->in, or no more will come. */
-void http_exchange_input(struct http_exchange *exchange);
-/* The body will not be had: err goes to whoever waits for it. */
-void http_exchange_fail_body(struct http_exchange *exchange, enum tg_err err);
-void http_exchange_free(struct http_exchange *exchange);
-
-/* httpd_conn.c, for the exchange. */
+/* The exchange has ended, what it answered is in conn->out: writes it and goes on as conn->close and
+ * conn->cut say. */
 void http_conn_answered(struct http_conn *conn);
-void http_conn_write(struct http_conn *conn);
-void http_conn_want(struct http_conn *conn);
-/* Starts the one timer that a connection has, for whatever it does now; 0: no limit. */
-void http_conn_time(struct http_conn *conn, uint64_t limit_ms);
-/* The Date of this second. */
-struct tg_slice http_date(struct tg_httpd *httpd);
 /* The socket was handed on: forget it. */
 void http_conn_release(struct http_conn *conn);
+void http_conn_free(struct http_conn *conn);
+/* Brings what the transport waits for in line with the state. */
+void http_conn_want(struct http_conn *conn);
+/* Sets one of the connection's times, `limit_ms` from now; 0: none. */
+void http_conn_time(struct http_conn *conn, uint64_t *due_ms, uint64_t limit_ms);
+/* Goes back to reading heads. */
+void http_conn_next(struct http_conn *conn);
+
+/* ---- httpd_write.c ---- */
+
+/* Writes what the socket takes of conn->out. While an exchange is under way nobody is called and the
+ * connection stays; otherwise, once all is out, the connection goes on or is gone. */
+void http_conn_write(struct http_conn *conn);
+/* The socket takes more. The handler may be called. */
+void http_conn_writable(struct http_conn *conn);
+/* What is queued has waited for its time. */
+void http_conn_write_late(struct http_conn *conn);
+
+/* ---- httpd_exchange.c ---- */
+
+/* The request at the front of conn->in, whose head was read. */
+enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_request *request, size_t head_len,
+                              struct tg_arena *arena, struct http_exchange **out) TG_MUST_CHECK;
+void http_exchange_free(struct http_exchange *exchange);
+static inline struct http_exchange *http_exchange_of(struct tg_exchange *base)
+{
+    return TG_CONTAINER(base, struct http_exchange, base);
+}
+/* The Date of this second. */
+struct tg_slice http_date(struct tg_httpd *httpd);
+
+/* ---- httpd_body.c ---- */
+
+/* Bytes have come, or with none: conn->eof was set. May call the handler: nothing of the connection is to be
+ * touched afterwards. */
+void http_body_input(struct http_exchange *exchange, struct tg_slice bytes);
+/* The body will not be had: err goes to whoever waits for it, later. */
+void http_body_fail(struct http_exchange *exchange, enum tg_err err);
+/* Whether what comes is handed on as it comes. */
+bool http_body_flows(const struct http_exchange *exchange);
+/* Drops what is at hand of a body that nobody takes. Whether that was all of it, so that the next request
+ * follows. */
+bool http_body_skip(struct http_exchange *exchange);
+/* The same question, and nothing is dropped. */
+bool http_body_at_hand(const struct http_exchange *exchange);
+/* What follows are the bytes of a tunnel. */
+void http_body_tunnel(struct http_exchange *exchange, const struct tg_body_events *events, void *arg);
+void http_body_task(struct tg_task *task);
+void http_read_body(struct tg_exchange *base, size_t limit,
+                    void (*done)(void *arg, enum tg_err err, struct tg_slice body), void *arg);
+void http_take_body(struct tg_exchange *base, uint64_t limit, const struct tg_body_events *events, void *arg);
+void http_hold_body(struct tg_exchange *base, bool hold);
+
+/* ---- httpd_answer.c, httpd_tunnel.c ---- */
+
+void http_reply(struct tg_exchange *base, int status, const struct tg_headers *given, struct tg_slice body);
+enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_headers *given,
+                       int64_t length) TG_MUST_CHECK;
+enum tg_err http_send(struct tg_exchange *base, struct tg_slice bytes) TG_MUST_CHECK;
+void http_end(struct tg_exchange *base, bool whole);
+void http_write_task(struct tg_task *task);
+/* Has what is in conn->out written at the end of this pass, or now if it is much. TG_OK, TG_EAGAIN,
+ * TG_ECLOSED: as of send. */
+enum tg_err http_queued(struct http_exchange *exchange);
+enum tg_err http_tunnel(struct tg_exchange *base, const struct tg_headers *headers,
+                        const struct tg_body_events *events, void *arg) TG_MUST_CHECK;
+void http_shut(struct tg_exchange *base);
+/* The handler has ended a tunnel. */
+void http_tunnel_end(struct http_exchange *exchange, bool whole);
 
 void http_listeners_close(struct tg_httpd *httpd);
 

@@ -2,9 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* Brings what the poll watches in line with the state and the owner's wishes. */
@@ -341,6 +343,22 @@ void tg_transport_close(struct tg_transport *transport)
     }
     retire(transport);
     close(fd);
+}
+
+void tg_transport_reset(struct tg_transport *transport)
+{
+    struct linger linger = {.l_onoff = 1};
+    int fd = transport->fd;
+    /* A unix socket knows no reset: its peer sees the end. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    retire(transport);
+    close(fd);
+}
+
+size_t tg_transport_unacked(const struct tg_transport *transport)
+{
+    int bytes = 0;
+    return ioctl(transport->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void tg_transport_shutdown(struct tg_transport *transport)

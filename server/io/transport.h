@@ -55,6 +55,11 @@ enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice b
 void tg_transport_close(struct tg_transport *transport);
 /* Half-closes the write side, so that what was written reaches the peer before a close (lingering close). */
 void tg_transport_shutdown(struct tg_transport *transport);
+/* Ends it at once with a reset (TLS: without close_notify), so that the peer sees that something is missing.
+ */
+void tg_transport_reset(struct tg_transport *transport);
+/* Bytes that were written and that the peer's system has not acknowledged yet; 0 where that is not known. */
+size_t tg_transport_unacked(const struct tg_transport *transport);
 /* Gives up the transport and returns its descriptor, for a plain one; -1 (and nothing done) for TLS. */
 int tg_transport_detach(struct tg_transport *transport);
 

@@ -1,0 +1,107 @@
+/* A connection of the HTTP server: writing what is queued, and what follows when all is out. */
+#include "server/front/httpd_private.h"
+
+enum {
+    KEEP_MAX = 4096, /* memory of the queue that stays with a streamed answer while nothing is queued */
+    LINGER_MS = 2000
+};
+
+static void start_linger(struct http_conn *conn)
+{
+    conn->state = HTTP_LINGER;
+    tg_buf_free(&conn->in);
+    tg_transport_shutdown(conn->transport);
+    http_conn_time(conn, &conn->in_due_ms, LINGER_MS);
+    http_conn_want(conn);
+}
+
+/* The answer is out. */
+static void written(struct http_conn *conn)
+{
+    if (conn->cut == HTTP_CUT_RESET) {
+        tg_transport_reset(conn->transport);
+        conn->transport = NULL;
+    }
+    if (conn->cut != HTTP_CUT_NOT || (conn->close && conn->eof)) {
+        http_conn_free(conn);
+    } else if (conn->close) {
+        start_linger(conn);
+    } else {
+        http_conn_next(conn);
+    }
+}
+
+/* Everything is with the kernel. */
+static void emptied(struct http_conn *conn)
+{
+    struct http_exchange *exchange = conn->exchange;
+    if (exchange == NULL || conn->out.cap > KEEP_MAX) {
+        tg_buf_free(&conn->out);
+    }
+    conn->out_due_ms = 0;
+    if (exchange == NULL) {
+        written(conn);
+    } else if (exchange->shut) {
+        tg_transport_shutdown(conn->transport);
+    }
+}
+
+/* The client is slow, not gone, as long as the kernel gets rid of bytes: a socket shows as writable only when
+ * much of its buffer has become free. A tunnel may stand still. */
+static void start_waiting(struct http_conn *conn)
+{
+    bool timed = conn->exchange == NULL || conn->exchange->answer != HTTP_ANSWER_TUNNEL;
+    conn->blocked = true;
+    conn->unacked = tg_transport_unacked(conn->transport);
+    http_conn_time(conn, &conn->out_due_ms, timed ? conn->httpd->options.limits.body_timeout_ms : 0);
+    http_conn_want(conn);
+}
+
+void http_conn_write_late(struct http_conn *conn)
+{
+    if (tg_transport_unacked(conn->transport) < conn->unacked) {
+        start_waiting(conn);
+        return;
+    }
+    http_count(&conn->httpd->counters.timed_out, 1);
+    http_conn_abort(conn);
+}
+
+void http_conn_write(struct http_conn *conn)
+{
+    while (tg_buf_size(&conn->out) > 0 && !conn->blocked && !conn->broken) {
+        size_t put;
+        enum tg_err err = tg_transport_write(conn->transport, tg_buf_slice(&conn->out), &put);
+        if (err == TG_EAGAIN) {
+            start_waiting(conn);
+        } else if (err != TG_OK) {
+            tg_buf_free(&conn->out);
+            http_conn_break(conn);
+        } else {
+            tg_buf_consume(&conn->out, put);
+            http_count(&conn->httpd->counters.bytes_out, put);
+        }
+    }
+    if (conn->broken && conn->exchange == NULL) {
+        http_conn_free(conn);
+    } else if (!conn->blocked && !conn->broken) {
+        emptied(conn);
+    }
+}
+
+void http_conn_writable(struct http_conn *conn)
+{
+    struct http_exchange *exchange = conn->exchange;
+    conn->blocked = false;
+    http_conn_write(conn);
+    if (exchange == NULL) {
+        return; /* and perhaps no connection any more */
+    }
+    http_conn_want(conn);
+    if (exchange->full && !conn->blocked && !conn->broken) {
+        exchange->full = false;
+        if (exchange->base.on_room != NULL) {
+            exchange->base.on_room(exchange->base.room_arg);
+        }
+    }
+}
