@@ -199,10 +199,19 @@ void http_body_task(struct tg_task *task)
     }
 }
 
+/* What is behind a failure cannot be read. */
+static bool has_failed(const struct http_exchange *exchange)
+{
+    return exchange->body_over && exchange->body_result != TG_OK;
+}
+
 bool http_body_skip(struct http_exchange *exchange)
 {
     struct http_conn *conn = exchange->conn;
     size_t used = 1;
+    if (has_failed(exchange)) {
+        return false;
+    }
     while (used > 0 && !exchange->decoder.done && tg_buf_size(&conn->in) > 0) {
         struct tg_slice content;
         if (tg_http1_body_decode(&exchange->decoder, tg_buf_slice(&conn->in), &used, &content) != TG_OK) {
@@ -219,6 +228,9 @@ bool http_body_at_hand(const struct http_exchange *exchange)
     struct tg_slice in = tg_buf_slice(&exchange->conn->in);
     struct tg_slice content;
     size_t used = 1;
+    if (has_failed(exchange)) {
+        return false;
+    }
     while (used > 0 && !decoder.done && in.len > 0) {
         if (tg_http1_body_decode(&decoder, in, &used, &content) != TG_OK) {
             return false;

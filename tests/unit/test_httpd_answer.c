@@ -296,7 +296,7 @@ static void ends_clients_that_take_nothing(void **state)
  * same. */
 static void gives_steady_readers_their_time(void **state)
 {
-    enum { LIMIT_MS = 100, STEPS = 40 };
+    enum { LIMIT_MS = 400, STEPS = 30 };
     struct world *world = *state;
     struct client client;
     struct stream stream;
