@@ -301,35 +301,56 @@ static bool advance(struct scanner *s, bool fresh)
     return true;
 }
 
-static enum tg_err scan(struct tg_slice text, const struct tg_jsonscan_path *path, bool lenient,
-                        struct tg_jsonscan_value *out)
+/* The whole document, once. */
+static enum tg_err scan_document(struct scanner *s)
 {
-    if (text.len == 0) {
+    if (s->at == s->end) {
         return TG_ESYNTAX;
     }
-    struct scanner s = {
-        .at = text.ptr, .end = text.ptr + text.len, .path = path, .lenient = lenient, .hit = true};
     do {
-        size_t depth = s.depth;
-        enum tg_err err = take_value(&s);
+        size_t depth = s->depth;
+        enum tg_err err = take_value(s);
         if (err != TG_OK) {
             return err;
         }
-        if (!advance(&s, s.depth > depth)) {
+        if (!advance(s, s->depth > depth)) {
             return TG_ESYNTAX;
         }
-    } while (s.depth > 0);
-    skip_blank(&s);
-    if (s.at != s.end) {
-        return TG_ESYNTAX;
+    } while (s->depth > 0);
+    skip_blank(s);
+    return s->at == s->end ? TG_OK : TG_ESYNTAX;
+}
+
+/* A value that ended before the end of the text, at which a number may have lost digits. */
+static bool ended_before(const struct tg_jsonscan_value *value, const char *end)
+{
+    return value->raw.len > 0 && value->raw.ptr + value->raw.len < end;
+}
+
+static enum tg_err scan(struct tg_slice text, const struct tg_jsonscan_path *path, enum tg_jsonscan_mode mode,
+                        struct tg_jsonscan_value *out)
+{
+    struct scanner s = {.at = text.ptr,
+                        .end = text.len > 0 ? text.ptr + text.len : text.ptr,
+                        .path = path,
+                        .lenient = mode == TG_JSONSCAN_LENIENT,
+                        .hit = true};
+    enum tg_err err = scan_document(&s);
+    if (err == TG_ESYNTAX && mode == TG_JSONSCAN_CUT && ended_before(&s.value, s.end)) {
+        err = TG_OK;
     }
-    *out = s.value;
-    return TG_OK;
+    if (err == TG_OK) {
+        *out = s.value;
+    }
+    return err;
 }
 
 enum tg_err tg_jsonscan_find(struct tg_slice text, const struct tg_jsonscan_path *path,
                              enum tg_jsonscan_mode mode, struct tg_jsonscan_value *out)
 {
-    enum tg_err err = scan(text, path, false, out);
-    return err == TG_ESYNTAX && mode == TG_JSONSCAN_LENIENT ? scan(text, path, true, out) : err;
+    if (mode == TG_JSONSCAN_CUT) {
+        return scan(text, path, mode, out);
+    }
+    enum tg_err err = scan(text, path, TG_JSONSCAN_STRICT, out);
+    return err == TG_ESYNTAX && mode == TG_JSONSCAN_LENIENT ? scan(text, path, mode, out) : err;
 }

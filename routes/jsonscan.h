@@ -14,7 +14,10 @@ enum tg_jsonscan_mode {
     TG_JSONSCAN_STRICT,
     /* When the strict pass fails, a second one takes member names without quotes (letters, digits, `_`, `$`,
      * `-`, not a digit or `-` first) and strings in single quotes (spec 1.12). */
-    TG_JSONSCAN_LENIENT
+    TG_JSONSCAN_LENIENT,
+    /* The text is the beginning of a longer one: a value that ends within it is found, whatever follows it.
+     */
+    TG_JSONSCAN_CUT
 };
 
 /* One step of a path: a member by name, or an item by index when the name's pointer is NULL. */

@@ -81,6 +81,24 @@ static void convert(struct tg_arena *arena, const struct tg_jsonscan_value *valu
     }
 }
 
+/* What is found in a text that was cut is whole, and the same where nothing was cut. */
+static void try_cut(struct tg_arena *arena, struct tg_slice text, const struct tg_jsonscan_path *path,
+                    enum tg_err strict_err, const struct tg_jsonscan_value *strict)
+{
+    struct tg_jsonscan_value value;
+    const struct tg_jsonscan_path whole = {NULL, 0};
+    enum tg_err err = tg_jsonscan_find(text, path, TG_JSONSCAN_CUT, &value);
+    if (strict_err != TG_ESYNTAX) {
+        CHECK(err == strict_err);
+        CHECK(err != TG_OK || (value.found == strict->found && tg_slice_eq(value.raw, strict->raw)));
+    } else if (err == TG_OK) {
+        struct tg_jsonscan_value again;
+        CHECK(value.found && value.raw.ptr + value.raw.len < text.ptr + text.len);
+        CHECK(tg_jsonscan_find(value.raw, &whole, TG_JSONSCAN_STRICT, &again) == TG_OK);
+        convert(arena, &value, true);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tg_arena arena;
@@ -95,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (err == TG_OK) {
         enum tg_err strict_err = tg_jsonscan_find(text, &path, TG_JSONSCAN_STRICT, &strict);
         enum tg_err lenient_err = tg_jsonscan_find(text, &path, TG_JSONSCAN_LENIENT, &lenient);
+        try_cut(&arena, text, &path, strict_err, &strict);
         if (comparable(text, strict_err)) {
             compare(&arena, text, &path, strict_err, &strict);
         }

@@ -322,6 +322,40 @@ static void reads_leniently_when_told(void **state)
     }
 }
 
+/* The beginning of a longer text: what is found, NULL for nothing. */
+static void reads_what_was_cut(void **state)
+{
+    (void)state;
+    static const char *const rows[][3] = {
+        {"{\"a\":1,\"b\":2}", "a", "1"},
+        {"{\"a\":1,\"b\":2}", "c", ""},
+        {"{\"a\":12,", "a", "12"},
+        {"{\"a\":12", "a", NULL},
+        {"{\"a\":\"x\",\"b\":\"yyy", "a", "x"},
+        {"{\"a\":\"x\",\"b\":\"yyy", "b", NULL},
+        {"{\"a\":\"x", "a", NULL},
+        {"{\"a\":[1, 2],\"b", "a", "[1,2]"},
+        {"{\"a\":[1, 2", "a", NULL},
+        {"{\"a\":[1, 2", "a[0]", "1"},
+        {"{\"a\":[1, 2", "a[1]", NULL},
+        {"{\"a\":1,\"a\":", "a", NULL},
+        {"{\"a\":{\"b\":true}}", "a.b", "true"},
+        {"{\"a\":{\"b\":true}", "a.b", "true"},
+        {"{\"a\":", "", NULL},
+        {"", "a", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_jsonscan_value value;
+        if (rows[i][2] != NULL) {
+            assert_text(rows[i][0], rows[i][1], TG_JSONSCAN_CUT, TG_JSONSCAN_COMPACT,
+                        tg_slice_cstr(rows[i][2]));
+        } else {
+            assert_int_equal(find(tg_slice_cstr(rows[i][0]), rows[i][1], TG_JSONSCAN_CUT, &value),
+                             TG_ESYNTAX);
+        }
+    }
+}
+
 static void limits_the_depth(void **state)
 {
     (void)state;
@@ -582,6 +616,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(prints_lists_as_selection_results, set_up, tear_down),
         cmocka_unit_test_setup_teardown(allocates_nothing_for_plain_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_leniently_when_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_what_was_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_the_depth, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_malformed_paths, set_up, tear_down),
         cmocka_unit_test_setup_teardown(agrees_with_jansson, set_up, tear_down),
