@@ -1,4 +1,4 @@
-/* What the compilers of expressions share: error texts that say where, and the joining of parts. */
+/* What the compilers of expressions share: error texts that say where, joining, cleaning. */
 #ifndef TG_ROUTES_EXPR_H
 #define TG_ROUTES_EXPR_H
 
@@ -13,6 +13,19 @@ enum tg_err tg_expr_fail(struct tg_arena *arena, struct tg_slice *error, size_t 
  */
 enum tg_err tg_expr_join(struct tg_arena *arena, const struct tg_slice *parts, size_t count,
                          struct tg_slice *out) TG_MUST_CHECK;
+
+/* `a,b` */
+enum tg_err tg_expr_join_commas(struct tg_arena *arena, const struct tg_slice *values, size_t count,
+                                struct tg_slice *out) TG_MUST_CHECK;
+
+/* The value without characters that could end a header or that no header may hold; the value itself when it
+ * has none. */
+enum tg_err tg_expr_strip_controls(struct tg_arena *arena, struct tg_slice value,
+                                   struct tg_slice *out) TG_MUST_CHECK;
+
+/* Where the `}` is that closes a `${` whose name begins at `from`; text.len: nowhere. A `}` in a quoted name
+ * of a path, `['a}']`, is part of it. */
+size_t tg_expr_find_brace(struct tg_slice text, size_t from);
 
 /* [A-Za-z0-9] */
 static inline bool tg_expr_is_alnum(char c)

@@ -113,51 +113,6 @@ static enum tg_err resolve(const struct job *job, const struct tg_mapping_rule *
     return tg_source_resolve(&rule->source, job->vars, job->json, job->arena, values);
 }
 
-/* `a,b` */
-static enum tg_err join_commas(struct tg_arena *arena, const struct tg_var_values *values,
-                               struct tg_slice *out)
-{
-    if (values->count == 1) {
-        *out = values->items[0];
-        return TG_OK;
-    }
-    struct tg_slice *parts = tg_arena_alloc(arena, 2 * values->count * sizeof *parts);
-    if (parts == NULL) {
-        return TG_ENOMEM;
-    }
-    for (size_t i = 0; i < values->count; i++) {
-        parts[2 * i] = values->items[i];
-        parts[2 * i + 1] = TG_LIT(",");
-    }
-    return tg_expr_join(arena, parts, 2 * values->count - 1, out);
-}
-
-static bool is_control(char c)
-{
-    return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7F;
-}
-
-/* The value without characters that could end a header or that no header may hold. */
-static enum tg_err strip_controls(struct tg_arena *arena, struct tg_slice value, struct tg_slice *out)
-{
-    if (tg_header_value_ok(value)) {
-        *out = value;
-        return TG_OK;
-    }
-    char *clean = tg_arena_alloc(arena, value.len);
-    if (clean == NULL) {
-        return TG_ENOMEM;
-    }
-    size_t len = 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (!is_control(value.ptr[i])) {
-            clean[len++] = value.ptr[i];
-        }
-    }
-    *out = tg_slice_make(clean, len);
-    return TG_OK;
-}
-
 static enum tg_err apply_header(const struct job *job, const struct tg_mapping_rule *rule,
                                 struct tg_headers *headers)
 {
@@ -167,8 +122,8 @@ static enum tg_err apply_header(const struct job *job, const struct tg_mapping_r
     if (err != TG_OK || values.count == 0) {
         return err;
     }
-    if ((err = join_commas(job->arena, &values, &joined)) != TG_OK ||
-        (err = strip_controls(job->arena, joined, &clean)) != TG_OK) {
+    if ((err = tg_expr_join_commas(job->arena, values.items, values.count, &joined)) != TG_OK ||
+        (err = tg_expr_strip_controls(job->arena, joined, &clean)) != TG_OK) {
         return err;
     }
     return tg_headers_set(headers, job->arena, rule->name, clean);
@@ -202,7 +157,7 @@ static enum tg_err append_segment(struct job *job, const struct tg_mapping_rule 
     if (err != TG_OK || values.count == 0) {
         return err;
     }
-    err = join_commas(job->arena, &values, &joined);
+    err = tg_expr_join_commas(job->arena, values.items, values.count, &joined);
     if (err != TG_OK || only_dots(joined)) {
         return err;
     }

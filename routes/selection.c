@@ -31,15 +31,7 @@ static void add_literal(struct reader *r, size_t from, size_t to)
 static enum tg_err add_body(struct reader *r, enum tg_var_scope scope, struct tg_slice path, size_t at)
 {
     struct tg_source source = {.scope = scope};
-    const char *why = NULL;
-    size_t offset = 0;
-    enum tg_err err = tg_jsonscan_compile(r->arena, path, &source.path, &offset, &why);
-    if (err == TG_ESYNTAX) {
-        return tg_expr_fail(r->arena, r->error, at + offset, "%s", why);
-    }
-    if (err == TG_ELIMIT) {
-        return tg_expr_fail(r->arena, r->error, at, "the path has too many steps");
-    }
+    enum tg_err err = tg_source_path(r->arena, path, at, &source.path, r->error);
     if (err == TG_OK) {
         r->parts[r->count++].source = source;
     }
@@ -118,18 +110,11 @@ static enum tg_err add_variable(struct reader *r, struct tg_slice name)
     return tg_expr_fail(r->arena, r->error, at, "the variable `%.*s` is not known here", TG_FMT(name));
 }
 
-/* `${name}`, r->at behind the brace. A `}` in a quoted name of a path does not end it. */
+/* `${name}`, r->at behind the brace. */
 static enum tg_err take_wrapped(struct reader *r)
 {
     size_t start = r->at;
-    while (r->at < r->text.len && r->text.ptr[r->at] != '}') {
-        char c = r->text.ptr[r->at++];
-        if ((c == '\'' || c == '"') && r->text.ptr[r->at - 2] == '[') {
-            while (r->at < r->text.len && r->text.ptr[r->at] != c) {
-                r->at += r->text.ptr[r->at] == '\\' && r->at + 1 < r->text.len ? 2 : 1;
-            }
-        }
-    }
+    r->at = tg_expr_find_brace(r->text, start);
     if (r->at == r->text.len) {
         return tg_expr_fail(r->arena, r->error, start - 2, "`${` is not closed");
     }

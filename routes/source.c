@@ -50,19 +50,23 @@ static bool is_body(struct tg_slice text, struct tg_slice *path)
            (path->len == 0 || path->ptr[0] == '.' || path->ptr[0] == '[');
 }
 
+enum tg_err tg_source_path(struct tg_arena *arena, struct tg_slice path, size_t at,
+                           struct tg_jsonscan_path *out, struct tg_slice *error)
+{
+    const char *why = NULL;
+    size_t offset = 0;
+    enum tg_err err = tg_jsonscan_compile(arena, path, out, &offset, &why);
+    if (err == TG_ESYNTAX) {
+        return tg_expr_fail(arena, error, at + offset, "%s", why);
+    }
+    return err == TG_ELIMIT ? tg_expr_fail(arena, error, at, "the path has too many steps") : err;
+}
+
 static enum tg_err compile_body(struct tg_arena *arena, struct tg_slice text, struct tg_slice path,
                                 struct tg_source *out, struct tg_slice *error)
 {
     struct tg_source source = {.scope = TG_VAR_BODY};
-    const char *why = NULL;
-    size_t at = 0;
-    enum tg_err err = tg_jsonscan_compile(arena, path, &source.path, &at, &why);
-    if (err == TG_ESYNTAX) {
-        return tg_expr_fail(arena, error, text.len - path.len + at, "%s", why);
-    }
-    if (err == TG_ELIMIT) {
-        return tg_expr_fail(arena, error, text.len - path.len, "the path has too many steps");
-    }
+    enum tg_err err = tg_source_path(arena, path, text.len - path.len, &source.path, error);
     if (err == TG_OK) {
         *out = source;
     }

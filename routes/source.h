@@ -36,6 +36,11 @@ enum tg_err tg_source_compile(struct tg_arena *arena, struct tg_slice text, unsi
 enum tg_err tg_source_compile_identity(struct tg_arena *arena, struct tg_slice text, struct tg_source *out,
                                        struct tg_slice *error) TG_MUST_CHECK;
 
+/* Compiles the path below a body, as tg_jsonscan_compile does it; `at` is where it stands in the text that
+ * *error speaks of. TG_ESYNTAX, TG_ENOMEM. */
+enum tg_err tg_source_path(struct tg_arena *arena, struct tg_slice path, size_t at,
+                           struct tg_jsonscan_path *out, struct tg_slice *error) TG_MUST_CHECK;
+
 /* No values: the source does not resolve. A body member whose body is not JSON does not. `json` says how
  * bodies are read. TG_ENOMEM. */
 enum tg_err tg_source_resolve(const struct tg_source *source, const struct tg_vars *vars,
