@@ -7,14 +7,15 @@
 #include "server/base/arena.h"
 
 enum tg_var_scope {
-    TG_VAR_HEADER,      /* one value, the one that events show; names ignore case */
-    TG_VAR_MULTIHEADER, /* every value in order; names ignore case */
-    TG_VAR_QUERY,       /* one decoded value, the one that events show; names exact */
-    TG_VAR_MULTIQUERY,  /* every decoded value in order; names exact */
-    TG_VAR_PATH,        /* path parameter of an HTTP route */
-    TG_VAR_BODY,        /* the whole body as received; the name is empty */
-    TG_VAR_STAGE,       /* stageVariables.NAME */
-    TG_VAR_CONTEXT,     /* context.NAME, dots included: "identity.sourceIp", "authorizer.principalId" */
+    TG_VAR_HEADER,       /* one value, the one that events show; names ignore case */
+    TG_VAR_MULTIHEADER,  /* every value in order; names ignore case */
+    TG_VAR_QUERY,        /* one decoded value, the one that events show; names exact */
+    TG_VAR_MULTIQUERY,   /* every decoded value in order; names exact */
+    TG_VAR_PATH,         /* path parameter of an HTTP route */
+    TG_VAR_REQUEST_PATH, /* of an HTTP request, as on the wire, without the stage; the name is empty */
+    TG_VAR_BODY,         /* the whole body as received; the name is empty */
+    TG_VAR_STAGE,        /* stageVariables.NAME */
+    TG_VAR_CONTEXT,      /* context.NAME, dots included: "identity.sourceIp", "authorizer.principalId" */
     /* What the back end answered; only where an answer exists (spec 2.4). */
     TG_VAR_RESPONSE_STATUS, /* decimal; the name is empty */
     TG_VAR_RESPONSE_HEADER,

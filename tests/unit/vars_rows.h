@@ -21,7 +21,8 @@ static inline enum tg_err vars_rows_lookup(void *arg, enum tg_var_scope scope, s
     out->items = items;
     for (const struct vars_row *row = (const struct vars_row *)arg; row->name != NULL; row++) {
         struct tg_slice key = tg_slice_cstr(row->name);
-        bool nocase = scope == TG_VAR_HEADER || scope == TG_VAR_MULTIHEADER;
+        bool nocase = scope == TG_VAR_HEADER || scope == TG_VAR_MULTIHEADER ||
+                      scope == TG_VAR_RESPONSE_HEADER || scope == TG_VAR_RESPONSE_MULTIHEADER;
         if (row->scope == scope && (nocase ? tg_slice_eq_nocase(key, name) : tg_slice_eq(key, name))) {
             items[out->count++] = tg_slice_cstr(row->value);
         }
