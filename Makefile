@@ -10,11 +10,11 @@ export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint format docs fuzz clean npm
+.PHONY: help run build test lint format docs fuzz perf-record clean npm
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 run: build ## start the gateway with the chat example; Ctrl-C stops both
 	@$(install) runtime example
@@ -54,6 +54,11 @@ docs: ## docs/configuration.md anew, from the tables that read the file
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) under libFuzzer
 	@$(install) build unit fuzz
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
+
+perf-record: ## the instruction counts of this platform, as figures to hold later changes to
+	@$(install) build unit test
+	@cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_TEST_PREFIX=release. >/dev/null
+	@cmake --build build -j $(JOBS) --target perf-record
 
 clean: ## remove what was built and installed here
 	rm -rf build build-asan build-test build-lint build-fuzz examples/*/node_modules tests/e2e/node_modules
