@@ -16,14 +16,15 @@ class Ended(Exception):
 
 
 class Stream:
-    """A connection over TCP whose bytes are read in amounts that are known beforehand."""
+    """A connection over TCP. Nothing is sent before the gateway has come to rest."""
 
-    def __init__(self, port, limit=60):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=limit)
+    def __init__(self, gateway, accepted=None, limit=60):
+        self.gateway, self.buffer = gateway, b""
+        self.socket = accepted or socket.create_connection(("127.0.0.1", gateway.port), timeout=limit)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
 
     def send(self, data):
+        self.gateway.settle()
         self.socket.sendall(data)
 
     def _more(self):
@@ -59,9 +60,9 @@ def content_length(lines):
 class Http(Stream):
     """Requests over one kept connection."""
 
-    def __init__(self, port):
-        super().__init__(port)
-        self.host = f"127.0.0.1:{port}"
+    def __init__(self, gateway):
+        super().__init__(gateway)
+        self.host = f"127.0.0.1:{gateway.port}"
 
     def call(self, method, path, body=b"", headers=None):
         """The status; anything but 2xx is an error."""
@@ -78,9 +79,9 @@ class Http(Stream):
 class WebSocket(Stream):
     """A WebSocket, open when it has been made."""
 
-    def __init__(self, port, path="/prod"):
-        super().__init__(port)
-        self.send((f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    def __init__(self, gateway, path="/prod"):
+        super().__init__(gateway)
+        self.send((f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{gateway.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
         head = self.head()
         if " 101 " not in head[0]:
@@ -107,6 +108,7 @@ class WebSocket(Stream):
         self.receive()
         while self.socket.recv(4096):
             pass
+        self.gateway.settle()
         self.close()
 
 
@@ -143,9 +145,10 @@ def sign(method, path, host, body, access_key, secret, region="us-east-1"):
 
 
 class BackEnd:
-    """An HTTP server that gives every request's body back, on connections that are kept."""
+    """An HTTP server that answers every request with the same body, on connections that are kept."""
 
-    def __init__(self):
+    def __init__(self, gateway):
+        self.gateway = gateway
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -155,14 +158,11 @@ class BackEnd:
             accepted, _ = self.listener.accept()
             threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
-    @staticmethod
-    def _serve(accepted):
-        stream = Stream.__new__(Stream)
-        stream.socket, stream.buffer = accepted, b""
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _serve(self, accepted):
+        stream = Stream(self.gateway, accepted)
         try:
             while True:
-                body = stream.take(content_length(stream.head()))
-                stream.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+                stream.take(content_length(stream.head()))
+                stream.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\n" + b"a" * 20)
         except (Ended, OSError):
             stream.close()
