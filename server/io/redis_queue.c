@@ -1,0 +1,299 @@
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/io/redis_private.h"
+
+enum {
+    READ_SIZE = 16384,
+    READS_MAX = 16, /* a readiness; then the loop goes on */
+};
+
+/* ---- replies ---- */
+
+static const redisReply *raw(const struct tg_redis_reply *reply)
+{
+    return (const redisReply *)(const void *)reply;
+}
+
+enum tg_redis_type tg_redis_reply_type(const struct tg_redis_reply *reply)
+{
+    switch (raw(reply)->type) {
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+        return TG_REDIS_TEXT;
+    case REDIS_REPLY_ARRAY:
+        return TG_REDIS_ARRAY;
+    case REDIS_REPLY_INTEGER:
+        return TG_REDIS_INTEGER;
+    case REDIS_REPLY_ERROR:
+        return TG_REDIS_ERROR;
+    default:
+        return TG_REDIS_NIL;
+    }
+}
+
+int64_t tg_redis_reply_integer(const struct tg_redis_reply *reply)
+{
+    return raw(reply)->type == REDIS_REPLY_INTEGER ? raw(reply)->integer : 0;
+}
+
+struct tg_slice tg_redis_reply_text(const struct tg_redis_reply *reply)
+{
+    int type = raw(reply)->type;
+    bool text = type == REDIS_REPLY_STRING || type == REDIS_REPLY_STATUS || type == REDIS_REPLY_ERROR;
+    return text ? tg_slice_make(raw(reply)->str, (size_t)raw(reply)->len) : TG_EMPTY;
+}
+
+size_t tg_redis_reply_count(const struct tg_redis_reply *reply)
+{
+    return raw(reply)->type == REDIS_REPLY_ARRAY ? raw(reply)->elements : 0;
+}
+
+const struct tg_redis_reply *tg_redis_reply_at(const struct tg_redis_reply *reply, size_t index)
+{
+    return (const struct tg_redis_reply *)(const void *)raw(reply)->element[index];
+}
+
+enum tg_err tg_redis_reader_new(struct tg_redis *redis)
+{
+    redis->reader = redisReaderCreate();
+    return redis->reader != NULL ? TG_OK : TG_ENOMEM;
+}
+
+void tg_redis_reader_free(struct tg_redis *redis)
+{
+    if (redis->reader != NULL) {
+        redisReaderFree(redis->reader);
+        redis->reader = NULL;
+    }
+}
+
+/* ---- commands ---- */
+
+static struct tg_redis_pending *pending_of(struct tg_list *node)
+{
+    return TG_CONTAINER(node, struct tg_redis_pending, node);
+}
+
+static enum tg_err append_number(struct tg_buf *out, char mark, size_t number)
+{
+    enum tg_err err = tg_buf_append_char(out, mark);
+    if (err == TG_OK) {
+        err = tg_buf_append_u64(out, number);
+    }
+    return err == TG_OK ? tg_buf_append(out, TG_LIT("\r\n")) : err;
+}
+
+static enum tg_err append_command(struct tg_buf *out, const struct tg_slice *words, size_t count)
+{
+    enum tg_err err = append_number(out, '*', count);
+    for (size_t i = 0; err == TG_OK && i < count; i++) {
+        err = append_number(out, '$', words[i].len);
+        if (err == TG_OK && words[i].len > 0) {
+            err = tg_buf_append(out, words[i]);
+        }
+        if (err == TG_OK) {
+            err = tg_buf_append(out, TG_LIT("\r\n"));
+        }
+    }
+    return err;
+}
+
+enum tg_err tg_redis_send(struct tg_redis *redis, const struct tg_slice *words, size_t count,
+                          tg_redis_reply_fn *done, void *arg)
+{
+    if (redis->pending_count >= redis->options.max_pending) {
+        return TG_EBUSY;
+    }
+    struct tg_redis_pending *pending = malloc(sizeof *pending);
+    if (pending == NULL) {
+        return TG_ENOMEM;
+    }
+    size_t before = tg_buf_size(&redis->out);
+    enum tg_err err = append_command(&redis->out, words, count);
+    if (err != TG_OK) { /* no half of a command stays */
+        redis->out.len = redis->out.off + before;
+        free(pending);
+        return err == TG_ELIMIT ? TG_EBUSY : err;
+    }
+    pending->done = done;
+    pending->arg = arg;
+    pending->sent_ns = tg_loop_now_ns();
+    if (tg_list_empty(&redis->pending)) {
+        tg_timer_start(redis->options.loop, &redis->watch, redis->options.command_timeout_ms);
+    }
+    tg_list_init(&pending->node);
+    tg_list_append(&redis->pending, &pending->node);
+    redis->pending_count++;
+    redis->unflushed++;
+    tg_task_defer(redis->options.loop, &redis->flush);
+    return TG_OK;
+}
+
+enum tg_err tg_redis_command(struct tg_redis *redis, const struct tg_slice *words, size_t count,
+                             tg_redis_reply_fn *done, void *arg)
+{
+    return redis->state == TG_REDIS_UP ? tg_redis_send(redis, words, count, done, arg) : TG_ECLOSED;
+}
+
+static void finish(struct tg_redis *redis, struct tg_redis_pending *pending, enum tg_err err,
+                   const struct tg_redis_reply *reply)
+{
+    tg_redis_reply_fn *done = pending->done;
+    void *arg = pending->arg;
+    free(pending);
+    redis->pending_count--;
+    if (done != NULL) {
+        bool outer = redis->calling;
+        redis->calling = true;
+        done(arg, err, reply);
+        redis->calling = outer;
+    }
+}
+
+void tg_redis_drop_pending(struct tg_redis *redis, enum tg_err err)
+{
+    struct tg_list *node;
+    while ((node = tg_list_pop(&redis->pending)) != NULL) {
+        tg_redis_count(&redis->options.counters->failed, 1);
+        finish(redis, pending_of(node), err, NULL);
+    }
+}
+
+void tg_redis_on_watch(struct tg_timer *timer)
+{
+    struct tg_redis *redis = TG_CONTAINER(timer, struct tg_redis, watch);
+    if (tg_list_empty(&redis->pending)) {
+        return;
+    }
+    uint64_t age_ms = (tg_loop_now_ns() - pending_of(redis->pending.next)->sent_ns) / 1000000;
+    if (age_ms >= redis->options.command_timeout_ms) {
+        tg_redis_count(&redis->options.counters->timed_out, 1);
+        tg_redis_fail(redis, TG_ETIMEOUT, "the server does not answer", TG_EMPTY);
+    } else {
+        tg_timer_start(redis->options.loop, timer, redis->options.command_timeout_ms - age_ms);
+    }
+}
+
+/* ---- the stream ---- */
+
+static void write_out(struct tg_redis *redis)
+{
+    while (tg_buf_size(&redis->out) > 0) {
+        size_t put = 0;
+        enum tg_err err = tg_transport_write(redis->transport, tg_buf_slice(&redis->out), &put);
+        if (err == TG_EAGAIN) {
+            tg_transport_want(redis->transport, true, true);
+            return;
+        }
+        if (err != TG_OK) {
+            tg_redis_fail(redis, TG_ECLOSED, "the connection broke", TG_EMPTY);
+            return;
+        }
+        tg_buf_consume(&redis->out, put);
+    }
+    tg_transport_want(redis->transport, true, false);
+}
+
+void tg_redis_run_flush(struct tg_task *task)
+{
+    struct tg_redis *redis = TG_CONTAINER(task, struct tg_redis, flush);
+    if (redis->transport == NULL || redis->unflushed == 0) {
+        return;
+    }
+    tg_redis_count(&redis->options.counters->commands, redis->unflushed);
+    tg_redis_count(&redis->options.counters->round_trips, 1);
+    redis->unflushed = 0;
+    write_out(redis);
+}
+
+void tg_redis_on_writable(void *arg)
+{
+    write_out(arg);
+}
+
+static bool is_message(const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+        return false;
+    }
+    const redisReply *kind = reply->element[0];
+    return kind->type == REDIS_REPLY_STRING &&
+           tg_slice_eq(tg_slice_make(kind->str, (size_t)kind->len), TG_LIT("message"));
+}
+
+static void take_reply(struct tg_redis *redis, const redisReply *reply)
+{
+    const struct tg_redis_reply *ours = (const struct tg_redis_reply *)(const void *)reply;
+    const struct tg_redis_events *events = redis->options.events;
+    if (events->on_message != NULL && is_message(reply)) {
+        redis->calling = true;
+        events->on_message(redis->options.arg, tg_redis_reply_text(tg_redis_reply_at(ours, 1)),
+                           tg_redis_reply_text(tg_redis_reply_at(ours, 2)));
+        redis->calling = false;
+        return;
+    }
+    struct tg_list *node = tg_list_pop(&redis->pending);
+    if (node == NULL) {
+        tg_redis_fail(redis, TG_EPROTO, "the server answered what nobody asked", TG_EMPTY);
+        return;
+    }
+    struct tg_redis_counters *counters = redis->options.counters;
+    struct tg_redis_pending *pending = pending_of(node);
+    tg_redis_count(&counters->answered, 1);
+    tg_redis_count(&counters->answered_ns, tg_loop_now_ns() - pending->sent_ns);
+    bool refused = reply->type == REDIS_REPLY_ERROR;
+    if (refused) {
+        tg_redis_count(&counters->refused, 1);
+        struct tg_slice text = tg_redis_reply_text(ours);
+        if (tg_slice_starts(text, TG_LIT("READONLY")) || tg_slice_starts(text, TG_LIT("LOADING")) ||
+            tg_slice_starts(text, TG_LIT("MASTERDOWN"))) {
+            tg_redis_reset(redis, "the server takes no writes: it is a replica or is loading");
+        }
+    }
+    finish(redis, pending, refused ? TG_EDENIED : TG_OK, ours);
+}
+
+/* False when the connection is another one now. */
+static bool take_replies(struct tg_redis *redis)
+{
+    uint64_t connection = redis->connection;
+    while (redis->connection == connection) {
+        void *reply = NULL;
+        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
+            tg_redis_fail(redis, TG_EPROTO, "the server does not speak the protocol of Redis", TG_EMPTY);
+            return false;
+        }
+        if (reply == NULL) {
+            return true;
+        }
+        take_reply(redis, reply);
+        freeReplyObject(reply);
+    }
+    return false;
+}
+
+void tg_redis_on_readable(void *arg)
+{
+    struct tg_redis *redis = arg;
+    char bytes[READ_SIZE];
+    for (int i = 0; i < READS_MAX; i++) {
+        size_t got = 0;
+        enum tg_err err = tg_transport_read(redis->transport, bytes, sizeof bytes, &got);
+        if (err == TG_EAGAIN) {
+            return;
+        }
+        if (err != TG_OK) {
+            tg_redis_fail(redis, TG_ECLOSED, "the server closed the connection", TG_EMPTY);
+            return;
+        }
+        if (redisReaderFeed(redis->reader, bytes, got) != REDIS_OK) {
+            tg_redis_fail(redis, TG_ECLOSED, "out of memory", TG_EMPTY);
+            return;
+        }
+        if (!take_replies(redis) || got < sizeof bytes) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+/* Redis URLs: what each part becomes, and what is refused and why. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "server/io/redis_url.h"
+
+static void assert_text(struct tg_slice text, const char *expected)
+{
+    if (expected == NULL) {
+        assert_null(text.ptr);
+        return;
+    }
+    assert_int_equal(text.len, strlen(expected));
+    assert_memory_equal(text.len > 0 ? text.ptr : "", expected, text.len);
+}
+
+static void test_good(void **state)
+{
+    static const struct {
+        const char *text;
+        bool tls;
+        const char *host, *path;
+        int port, database;
+        const char *user, *password;
+    } rows[] = {
+        {"redis://localhost", false, "localhost", "", 6379, 0, "", NULL},
+        {"redis://10.0.0.1:7000/3", false, "10.0.0.1", "", 7000, 3, "", NULL},
+        {"rediss://r.example.com/", true, "r.example.com", "", 6379, 0, "", NULL},
+        {"redis://:secret@h", false, "h", "", 6379, 0, "", "secret"},
+        {"redis://app:p%40s%2Fs@h:1/0", false, "h", "", 1, 0, "app", "p@s/s"},
+        {"redis://app:p@ss@h:65535", false, "h", "", 65535, 0, "app", "p@ss"},
+        {"redis://app:a/b@h", false, "h", "", 6379, 0, "app", "a/b"},
+        {"redis://[::1]", false, "::1", "", 6379, 0, "", NULL},
+        {"rediss://u:p@[fe80::1]:6380/65535", true, "fe80::1", "", 6380, 65535, "u", "p"},
+        {"unix:///run/redis.sock", false, "", "/run/redis.sock", 0, 0, "", NULL},
+        {"unix:///run/a@b.sock?db=2", false, "", "/run/a@b.sock", 0, 2, "", NULL},
+        {"redis+unix://u:p@/run/r", false, "", "/run/r", 0, 0, "u", "p"},
+    };
+    struct tg_arena arena;
+    (void)state;
+    tg_arena_init(&arena, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tg_redis_url url;
+        const char *problem = NULL;
+        assert_int_equal(tg_redis_url_parse(&arena, tg_slice_cstr(rows[i].text), &url, &problem), TG_OK);
+        assert_null(problem);
+        assert_int_equal(url.tls, rows[i].tls);
+        assert_text(url.host, rows[i].host);
+        assert_text(url.path, rows[i].path);
+        assert_int_equal(url.port, rows[i].port);
+        assert_int_equal(url.database, rows[i].database);
+        assert_text(url.user, rows[i].user);
+        assert_text(url.password, rows[i].password);
+    }
+    tg_arena_reset(&arena);
+}
+
+static void test_bad(void **state)
+{
+    static const struct {
+        const char *text, *problem;
+    } rows[] = {
+        {"", "expected redis://, rediss:// (with TLS) or unix://"},
+        {"http://h", "expected redis://, rediss:// (with TLS) or unix://"},
+        {"redis:/h", "expected redis://, rediss:// (with TLS) or unix://"},
+        {"redis://", "the host is missing"},
+        {"redis:///1", "the host is missing"},
+        {"redis://h h", "blanks and control characters must be percent-encoded"},
+        {"redis://h,i", "this is no host name or address"},
+        {"redis://a?b", "this is no host name or address"},
+        {"redis://::1", "the host is missing"},
+        {"redis://[::1", "an IPv6 address stands in brackets, [::1]:6379"},
+        {"redis://[::1]6379", "an IPv6 address stands in brackets, [::1]:6379"},
+        {"redis://[]", "the host is missing"},
+        {"redis://h:", "the port is a number from 1 to 65535"},
+        {"redis://h:0", "the port is a number from 1 to 65535"},
+        {"redis://h:65536", "the port is a number from 1 to 65535"},
+        {"redis://h:6379:1", "the port is a number from 1 to 65535"},
+        {"redis://h/x", "the database is a number of up to 65535"},
+        {"redis://h/65536", "the database is a number of up to 65535"},
+        {"redis://h/1/2", "the database is a number of up to 65535"},
+        {"redis://user@h", "before the @ stands user:password, or :password for the default user"},
+        {"redis://user:@h", "the password before the @ is empty"},
+        {"unix://", "expected the absolute path of a socket, of up to 107 characters"},
+        {"unix://run/x", "expected the absolute path of a socket, of up to 107 characters"},
+        {"unix:///", "expected the absolute path of a socket, of up to 107 characters"},
+        {"unix:///x?a=1", "after the ? only db=NUMBER can stand"},
+        {"unix:///x?db=", "the database is a number of up to 65535"},
+    };
+    struct tg_arena arena;
+    (void)state;
+    tg_arena_init(&arena, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tg_redis_url url = {.port = 7};
+        const char *problem = NULL;
+        assert_int_equal(tg_redis_url_parse(&arena, tg_slice_cstr(rows[i].text), &url, &problem), TG_ESYNTAX);
+        assert_string_equal(problem, rows[i].problem);
+        assert_int_equal(url.port, 7);
+    }
+    tg_arena_reset(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
