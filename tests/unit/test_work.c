@@ -9,7 +9,7 @@
 
 #include "server/io/work.h"
 
-enum { RUNNING_MAX = 2, WAITING_MAX = 3 };
+enum { RUNNING_MAX = 2, WAITING_MAX = 3, THREADS = 4 /* of libuv, see main */ };
 
 /* A gate at which jobs stop, as at a disk that hangs. */
 static struct {
@@ -228,6 +228,29 @@ static void a_cancelled_job_that_waits_is_dropped_at_once(void **state)
     assert_int_equal(scene->dropped, 1);
 }
 
+/* With more jobs at once than there are threads, libuv has a queue of its own. */
+static void a_cancelled_job_that_no_thread_has_taken_is_dropped_soon(void **state)
+{
+    const struct tg_work_options options = {.running_max = THREADS + 1, .waiting_max = 0};
+    struct scene *scene = *state;
+    struct job *last = NULL;
+    tg_work_pool_free(scene->pool);
+    assert_int_equal(tg_work_pool_new(scene->loop, &options, &scene->pool), TG_OK);
+    shut_gate(true);
+    for (int i = 0; i < THREADS + 1; i++) {
+        last = start_one(scene, i);
+    }
+    wait_inside(THREADS);
+    tg_work_cancel(last->work);
+    while (scene->dropped == 0) {
+        tg_loop_run_once(scene->loop);
+    }
+    assert_int_equal(gate.inside, THREADS);
+    check_stats(scene, THREADS, 0);
+    shut_gate(false);
+    wait_done(scene, THREADS);
+}
+
 static void jobs_that_wait_run_in_their_order(void **state)
 {
     const struct tg_work_options options = {.running_max = 1, .waiting_max = 8};
@@ -297,10 +320,14 @@ int main(void)
         TEST(a_disk_that_hangs_holds_a_few_alone),
         TEST(a_cancelled_job_that_runs_is_dropped_when_it_has_ended),
         TEST(a_cancelled_job_that_waits_is_dropped_at_once),
+        TEST(a_cancelled_job_that_no_thread_has_taken_is_dropped_soon),
         TEST(jobs_that_wait_run_in_their_order),
         TEST(done_may_start_and_free),
         TEST(freed_while_jobs_run_and_wait),
         TEST(a_pool_that_may_run_nothing_is_none),
     };
+    if (setenv("UV_THREADPOOL_SIZE", "4", 1) != 0) {
+        return 1;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
