@@ -21,7 +21,8 @@ struct tls_transport {
     struct tg_transport base;
     struct tg_tls_context *context;
     SSL *ssl;
-    bool broken; /* after a fatal error OpenSSL must not be asked to shut down */
+    bool broken;       /* after a fatal error OpenSSL must not be asked to shut down */
+    bool write_broken; /* the socket takes no more; what the peer has sent may still be read */
 };
 
 static int socket_write(BIO *bio, const char *bytes, int len)
@@ -216,7 +217,7 @@ static enum tg_err tls_read(struct tg_transport *transport, char *space, size_t 
 static enum tg_err tls_write(struct tg_transport *transport, struct tg_slice bytes, size_t *put)
 {
     struct tls_transport *tls = as_tls(transport);
-    if (tls->broken) {
+    if (tls->broken || tls->write_broken) {
         return TG_EIO;
     }
     ERR_clear_error();
@@ -226,6 +227,11 @@ static enum tg_err tls_write(struct tg_transport *transport, struct tg_slice byt
         return TG_OK;
     }
     enum tg_err err = failure(tls, result, SSL_ERROR_WANT_WRITE, &transport->write_needs_read);
+    if (err == TG_EIO) {
+        /* The socket's failure, not OpenSSL's: the other direction knows nothing of it. */
+        tls->broken = false;
+        tls->write_broken = true;
+    }
     return err == TG_EAGAIN ? TG_EAGAIN : TG_EIO;
 }
 
@@ -239,7 +245,7 @@ static bool tls_pending(const struct tg_transport *transport)
 static void tls_finish(struct tg_transport *transport)
 {
     struct tls_transport *tls = as_tls(transport);
-    if (!tls->broken && (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) == 0) {
+    if (!tls->broken && !tls->write_broken && (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) == 0) {
         ERR_clear_error();
         (void)SSL_shutdown(tls->ssl);
         ERR_clear_error();

@@ -543,6 +543,44 @@ static void speaks_tls(void **state)
     free_authority(&stranger);
 }
 
+/* The server has answered and reset while we were still writing: the answer is there all the same. */
+static void reads_a_tls_answer_behind_a_broken_write(void **state)
+{
+    struct world *world = *state;
+    struct authority authority;
+    struct server server;
+    struct record record;
+    static char piece[60000];
+    struct tg_call_request request = a_request("POST");
+    make_authority(&authority, "one");
+    struct tg_tls_client_options options = {.ca_file = authority.file};
+    assert_int_equal(tg_tls_client_new(&options, &request.origin.trust), TG_OK);
+    request.origin.tls = true;
+    request.origin.server_name = TG_LIT("back-end.example");
+    request.stream_body = true;
+    server_start(&server, &authority, HTTP_EARLY, "DNS:back-end.example");
+    world->resolver.addresses[0] = server.address;
+    start_call(world, &record, &request);
+    assert_int_equal(tg_call_send(record.call, tg_slice_make(piece, sizeof piece)), TG_OK);
+    /* Not reading, so that the write is the first to notice. */
+    RUN_UNTIL(world, world_stats(world).opened == 1);
+    server_join(&server);
+    while (record.ends == 0) {
+        if (record.heads == 0) {
+            enum tg_err err = tg_call_send(record.call, tg_slice_make(piece, sizeof piece));
+            assert_true(err == TG_OK || err == TG_EAGAIN);
+        }
+        tg_loop_run_once(world->loop);
+        assert_false(world->expired);
+    }
+    assert_ended(&record, TG_OK);
+    assert_int_equal(record.status, 413);
+    assert_text(tg_buf_slice(&record.body), "no");
+    record_free(&record);
+    tg_tls_context_free(request.origin.trust);
+    free_authority(&authority);
+}
+
 /* The model whose trust it is goes with a reload; the pool and its connections stay. */
 static void outlives_the_trust_of_its_callers(void **state)
 {
@@ -614,6 +652,7 @@ int main(void)
         UPSTREAM_TEST(cancels_what_has_failed_already),
         UPSTREAM_TEST(reaches_unix_sockets),
         UPSTREAM_TEST(speaks_tls),
+        UPSTREAM_TEST(reads_a_tls_answer_behind_a_broken_write),
         UPSTREAM_TEST(outlives_the_trust_of_its_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

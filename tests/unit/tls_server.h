@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -30,7 +31,8 @@ struct authority {
 
 enum behaviour {
     ECHO,
-    HTTP_OK, /* answers whatever comes */
+    HTTP_OK,    /* answers whatever comes */
+    HTTP_EARLY, /* answers the first of it, leaves the rest, and resets with that */
     CUT_AFTER_HELLO,
     CLOSE_IN_HANDSHAKE,
     PLAIN_TEXT,
@@ -168,11 +170,18 @@ static inline void serve_tls(struct server *server, int fd)
             while (SSL_read(ssl, space, sizeof(space)) > 0) {
                 SSL_write(ssl, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 40);
             }
+        } else if (server->behaviour == HTTP_EARLY) {
+            /* The reset must find nothing that still waits for an acknowledgement. */
+            int on = 1;
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+            SSL_read(ssl, space, sizeof(space));
+            SSL_write(ssl, "HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nno", 43);
+            SSL_shutdown(ssl);
         } else if ((got = SSL_read(ssl, space, sizeof(space))) > 0) {
             server->received = (size_t)got;
             SSL_write(ssl, space, got);
         }
-        if (server->behaviour != RESET) {
+        if (server->behaviour != RESET && server->behaviour != HTTP_EARLY) {
             drain(server, ssl, fd);
         }
     }
