@@ -37,6 +37,7 @@ struct job {
     struct tg_arena *arena;
     struct tg_headers out;
     struct values values[KINDS];
+    struct tg_slice element; /* of Forwarded: the gateway's own */
     bool drop_token;
 };
 
@@ -433,7 +434,6 @@ static bool quotes_close(struct tg_slice text)
 
 static void write_forwarded(const struct job *job, struct text *text)
 {
-    const struct tg_forwarded_input *input = job->input;
     for (const struct value *value = job->values[FORWARDED].first; value != NULL; value = value->next) {
         if (value->text.len > 0 && quotes_close(value->text)) {
             put(text, text->len > 0 ? TG_LIT(", ") : TG_EMPTY);
@@ -441,13 +441,34 @@ static void write_forwarded(const struct job *job, struct text *text)
         }
     }
     put_folded(job, text);
+    put(text, text->len > 0 ? TG_LIT(", ") : TG_EMPTY);
+    put(text, job->element);
+}
+
+/* The gateway's own element; for most requests that is all. */
+static enum tg_err add_forwarded(struct job *job)
+{
+    static const size_t around = sizeof "by=\"[]\";for=\"[]\";host=\"\";proto=https" + 2 * sizeof "unknown";
+    const struct tg_forwarded_input *input = job->input;
     const struct element own = {
         .by = input->by,
         .node = input->source_ip.len > 0 ? input->source_ip : TG_LIT("unknown"),
         .host = input->host,
         .proto = input->secure ? TG_LIT("https") : TG_LIT("http"),
     };
-    put_element(text, &own);
+    struct text text = {NULL, 0};
+    text.at = tg_arena_alloc(job->arena, own.by.len + own.node.len + own.host.len + around);
+    if (text.at == NULL) {
+        return TG_ENOMEM;
+    }
+    put_element(&text, &own);
+    job->element = tg_slice_make(text.at, text.len);
+    if (job->values[FORWARDED].first != NULL || job->values[X_FOR].first != NULL ||
+        job->values[X_HOST].first != NULL || job->values[X_PROTO].first != NULL) {
+        return add_written(job, TG_LIT("Forwarded"), write_forwarded);
+    }
+    keep(job, &(struct tg_header){TG_LIT("Forwarded"), job->element});
+    return TG_OK;
 }
 
 static void write_x_for(const struct job *job, struct text *text)
@@ -461,16 +482,28 @@ static void write_via(const struct job *job, struct text *text)
     put_list(text, &job->values[VIA], TG_LIT("HTTP/1.1 AmazonAPIGateway"));
 }
 
+static enum tg_err add_x_port(struct job *job)
+{
+    enum { DIGITS = 5 };
+    char *end = tg_arena_alloc(job->arena, DIGITS), *at;
+    if (end == NULL) {
+        return TG_ENOMEM;
+    }
+    end += DIGITS;
+    at = end;
+    for (unsigned port = job->input->port; port > 0; port /= 10) {
+        *--at = (char)('0' + port % 10);
+    }
+    keep(job, &(struct tg_header){TG_LIT("X-Forwarded-Port"), tg_slice_make(at, (size_t)(end - at))});
+    return TG_OK;
+}
+
 static enum tg_err add_x_forwarded(struct job *job)
 {
     const struct tg_forwarded_input *input = job->input;
     enum tg_err err = add_written(job, TG_LIT("X-Forwarded-For"), write_x_for);
     if (err == TG_OK && input->port != 0) {
-        struct tg_slice port;
-        err = tg_arena_printf(job->arena, &port, "%u", (unsigned)input->port);
-        if (err == TG_OK) {
-            keep(job, &(struct tg_header){TG_LIT("X-Forwarded-Port"), port});
-        }
+        err = add_x_port(job);
     }
     if (err == TG_OK && input->host.len > 0) {
         keep(job, &(struct tg_header){TG_LIT("X-Forwarded-Host"), input->host});
@@ -487,7 +520,7 @@ static enum tg_err add_own(struct job *job)
     const struct tg_forwarded_input *input = job->input;
     enum tg_err err = TG_OK;
     if (input->mode != TG_FORWARDED_X) {
-        err = add_written(job, TG_LIT("Forwarded"), write_forwarded);
+        err = add_forwarded(job);
     }
     if (err == TG_OK && input->mode != TG_FORWARDED_RFC7239) {
         err = add_x_forwarded(job);
