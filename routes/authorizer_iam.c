@@ -1,5 +1,5 @@
-/* AWS_IAM: the handshake is signed with Signature Version 4, in its headers or, as browsers must, in its
- * query (spec 1.7). */
+/* AWS_IAM: the handshake, or the request of an HTTP API, is signed with Signature Version 4, in its headers
+ * or, as browsers must, in its query (spec 1.7). */
 #include "routes/authorizer_private.h"
 #include "routes/credential.h"
 #include "routes/event.h"
@@ -89,9 +89,10 @@ enum tg_err authorize_iam(struct tg_request *request)
     struct tg_slice text;
     enum tg_policy_decision decision = TG_POLICY_DENY;
     const struct tg_sigv4_request signed_request = {
-        .method = TG_LIT("GET"),
+        .method = request->method,
         .path = request->path,
         .query = request->query_text,
+        .payload = request->kind == TG_REQUEST_HTTP ? request->body : TG_EMPTY,
         .headers = &request->headers,
         .region = request->model->region,
         .service = TG_LIT("execute-api"),

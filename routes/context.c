@@ -1,5 +1,7 @@
 #include "routes/context.h"
 
+#include "routes/fields.h"
+#include "routes/http.h"
 #include "server/base/codec.h"
 
 typedef enum tg_err value_fn(struct tg_request *request, struct tg_slice *out);
@@ -16,14 +18,23 @@ static enum tg_err api_id(struct tg_request *request, struct tg_slice *out)
     return TG_OK;
 }
 
+static enum tg_err account_id(struct tg_request *request, struct tg_slice *out)
+{
+    *out = request->kind == TG_REQUEST_HTTP ? request->model->account_id : TG_EMPTY;
+    return TG_OK;
+}
+
 static enum tg_err connected_at(struct tg_request *request, struct tg_slice *out)
 {
+    if (request->kind == TG_REQUEST_HTTP) {
+        return TG_OK;
+    }
     return number(request, request->info->connected_at_ms, out);
 }
 
 static enum tg_err connection_id(struct tg_request *request, struct tg_slice *out)
 {
-    *out = tg_slice_cstr(request->connection_id);
+    *out = request->connection_id[0] != '\0' ? tg_slice_cstr(request->connection_id) : TG_EMPTY;
     return TG_OK;
 }
 
@@ -43,14 +54,15 @@ static enum tg_err domain_prefix(struct tg_request *request, struct tg_slice *ou
 static enum tg_err event_type(struct tg_request *request, struct tg_slice *out)
 {
     static const char *const types[] = {"CONNECT", "MESSAGE", "DISCONNECT"};
-    *out = tg_slice_cstr(types[request->kind]);
+    if (request->kind != TG_REQUEST_HTTP) {
+        *out = tg_slice_cstr(types[request->kind]);
+    }
     return TG_OK;
 }
 
 static enum tg_err message_direction(struct tg_request *request, struct tg_slice *out)
 {
-    (void)request;
-    *out = TG_LIT("IN");
+    *out = request->kind != TG_REQUEST_HTTP ? TG_LIT("IN") : TG_EMPTY;
     return TG_OK;
 }
 
@@ -127,7 +139,10 @@ static enum tg_err user_agent(struct tg_request *request, struct tg_slice *out)
 
 static enum tg_err error_message(struct tg_request *request, struct tg_slice *out)
 {
-    *out = request->fault != TG_FAULT_NONE ? tg_fault_message(request->fault) : TG_EMPTY;
+    if (request->fault != TG_FAULT_NONE) {
+        *out = request->kind == TG_REQUEST_HTTP ? tg_fault_http_message(request->fault)
+                                                : tg_fault_message(request->fault);
+    }
     return TG_OK;
 }
 
@@ -183,6 +198,84 @@ static enum tg_err integration_latency(struct tg_request *request, struct tg_sli
                                                 : TG_OK;
 }
 
+/* ---- HTTP APIs alone ---- */
+
+static enum tg_err http_method(struct tg_request *request, struct tg_slice *out)
+{
+    *out = request->kind == TG_REQUEST_HTTP ? request->method : TG_EMPTY;
+    return TG_OK;
+}
+
+/* With the stage, where it stood in the path; percent-decoded, as events show it. */
+static enum tg_err http_path(struct tg_request *request, struct tg_slice *out)
+{
+    if (request->kind != TG_REQUEST_HTTP) {
+        return TG_OK;
+    }
+    if (request->api->settings.path_decoding == TG_PATH_PRESERVE) {
+        *out = request->http->place.staged_path;
+        return TG_OK;
+    }
+    return tg_percent_decode(&request->arena, request->http->place.staged_path, false, out);
+}
+
+static enum tg_err http_protocol(struct tg_request *request, struct tg_slice *out)
+{
+    if (request->kind == TG_REQUEST_HTTP) {
+        *out = request->http->minor == 0 ? TG_LIT("HTTP/1.0") : TG_LIT("HTTP/1.1");
+    }
+    return TG_OK;
+}
+
+static enum tg_err response_length(struct tg_request *request, struct tg_slice *out)
+{
+    return request->kind == TG_REQUEST_HTTP ? number(request, (int64_t)request->http->bytes_out, out) : TG_OK;
+}
+
+static enum tg_err data_processed(struct tg_request *request, struct tg_slice *out)
+{
+    return request->kind == TG_REQUEST_HTTP
+               ? number(request, (int64_t)(request->http->bytes_in + request->http->bytes_out), out)
+               : TG_OK;
+}
+
+static enum tg_err response_latency(struct tg_request *request, struct tg_slice *out)
+{
+    return request->kind == TG_REQUEST_HTTP ? number(request, request->response_latency_ms, out) : TG_OK;
+}
+
+static enum tg_err base_path(struct tg_request *request, struct tg_slice *out)
+{
+    if (request->kind == TG_REQUEST_HTTP && request->http->place.mapping_key.len > 0) {
+        *out = request->http->place.mapping_key;
+    }
+    return TG_OK;
+}
+
+static enum tg_err integration_status(struct tg_request *request, struct tg_slice *out)
+{
+    return request->kind == TG_REQUEST_HTTP && request->integration_status > 0
+               ? number(request, request->integration_status, out)
+               : TG_OK;
+}
+
+/* Of the invocation itself, for functions: 200 where the function answered. */
+static enum tg_err invoke_status(struct tg_request *request, struct tg_slice *out)
+{
+    bool is_function = request->kind == TG_REQUEST_HTTP && request->integration_status > 0 &&
+                       request->route->integration->integration_type == TG_INTEGRATION_AWS_PROXY;
+    return is_function ? number(request, 200, out) : integration_status(request, out);
+}
+
+/* Why the integration failed, in the words of the log. */
+static enum tg_err integration_error(struct tg_request *request, struct tg_slice *out)
+{
+    if (request->kind == TG_REQUEST_HTTP && request->integration_called && request->fault != TG_FAULT_NONE) {
+        *out = request->fault_detail;
+    }
+    return TG_OK;
+}
+
 /* Sorted by nothing but the reader's eye: looked through once a variable. Names without a row here and known
  * to the access log (authenticate.*, waf.*, cognito, integration.*) have no value in this version. */
 static const struct {
@@ -200,6 +293,20 @@ static const struct {
     {TG_LIT_INIT("requestTimeEpoch"), request_time_epoch},
     {TG_LIT_INIT("connectedAt"), connected_at},
     {TG_LIT_INIT("apiId"), api_id},
+    {TG_LIT_INIT("accountId"), account_id},
+    {TG_LIT_INIT("httpMethod"), http_method},
+    {TG_LIT_INIT("path"), http_path},
+    {TG_LIT_INIT("protocol"), http_protocol},
+    {TG_LIT_INIT("responseLength"), response_length},
+    {TG_LIT_INIT("responseLatency"), response_latency},
+    {TG_LIT_INIT("dataProcessed"), data_processed},
+    {TG_LIT_INIT("customDomain.basePathMatched"), base_path},
+    {TG_LIT_INIT("integration.status"), integration_status},
+    {TG_LIT_INIT("integration.integrationStatus"), invoke_status},
+    {TG_LIT_INIT("integrationStatus"), invoke_status},
+    {TG_LIT_INIT("integration.latency"), integration_latency},
+    {TG_LIT_INIT("integration.error"), integration_error},
+    {TG_LIT_INIT("integrationErrorMessage"), integration_error},
     {TG_LIT_INIT("stage"), stage},
     {TG_LIT_INIT("domainName"), domain_name},
     {TG_LIT_INIT("domainPrefix"), domain_prefix},
@@ -268,6 +375,16 @@ static enum tg_err look_up_list(struct tg_request *request, const struct tg_head
     return TG_OK;
 }
 
+/* Of a request of an HTTP API, when it is first asked for. */
+static enum tg_err parse_query(struct tg_request *request)
+{
+    if (request->kind != TG_REQUEST_HTTP || request->http->query_parsed) {
+        return TG_OK;
+    }
+    request->http->query_parsed = true;
+    return tg_query_parse(&request->arena, request->query_text, &request->query);
+}
+
 static enum tg_err look_up(void *arg, enum tg_var_scope scope, struct tg_slice name, struct tg_arena *arena,
                            struct tg_var_values *out)
 {
@@ -281,9 +398,13 @@ static enum tg_err look_up(void *arg, enum tg_var_scope scope, struct tg_slice n
         return look_up_list(request, &request->headers, name, true, scope == TG_VAR_MULTIHEADER, out);
     case TG_VAR_QUERY:
     case TG_VAR_MULTIQUERY:
+        err = parse_query(request);
+        if (err != TG_OK) {
+            return err;
+        }
         return look_up_list(request, &request->query, name, false, scope == TG_VAR_MULTIQUERY, out);
     case TG_VAR_BODY:
-        if (request->kind == TG_REQUEST_MESSAGE) {
+        if (request->kind == TG_REQUEST_MESSAGE || request->kind == TG_REQUEST_HTTP) {
             value = request->body.ptr != NULL ? request->body : TG_LIT("");
         }
         break;
@@ -295,6 +416,23 @@ static enum tg_err look_up(void *arg, enum tg_var_scope scope, struct tg_slice n
         break;
     case TG_VAR_RESPONSE_STATUS:
         err = request->answer.status > 0 ? number(request, request->answer.status, &value) : TG_OK;
+        break;
+    case TG_VAR_PATH:
+        for (size_t i = 0; request->kind == TG_REQUEST_HTTP && i < request->http->param_count; i++) {
+            if (tg_slice_eq(request->http->params[i].name, name)) {
+                value = request->http->params[i].value;
+            }
+        }
+        break;
+    case TG_VAR_REQUEST_PATH:
+        value = request->kind == TG_REQUEST_HTTP ? request->http->place.path : TG_EMPTY;
+        break;
+    case TG_VAR_RESPONSE_HEADER:
+    case TG_VAR_RESPONSE_MULTIHEADER:
+        return look_up_list(request, &request->answer.headers, name, true,
+                            scope == TG_VAR_RESPONSE_MULTIHEADER, out);
+    case TG_VAR_RESPONSE_BODY:
+        value = request->answer.status > 0 ? request->answer.body : TG_EMPTY;
         break;
     case TG_VAR_CONTEXT:
         err = look_up_context(request, name, &value);

@@ -1,50 +1,103 @@
-/* Where every HTTP request of the public listeners is told apart. */
+/* Where every HTTP request of the public listeners is told apart: by host and path (routes/locate.h) it
+ * belongs to a WebSocket API, whose handshakes and management calls are served, or to an HTTP API. */
 #include "routes/engine.h"
 #include "routes/handshake.h"
+#include "routes/http.h"
+#include "routes/locate.h"
 #include "routes/management.h"
 #include "routes/reply.h"
 
-/* `/{stage}` or `/{stage}/` (spec 1.1), or `/` where the API is served at its root. NULL: no such stage, or
- * more path than that. */
-static const struct tg_stage *stage_of(const struct tg_api *api, struct tg_slice path)
+static void forbid(struct tg_exchange *exchange)
 {
-    struct tg_slice name = tg_slice_from(path, 1);
-    if (name.len == 0 && api->settings.serve_at_root && api->stages.count > 0) {
-        return &api->stages.items[0];
-    }
-    if (name.len > 0 && name.ptr[name.len - 1] == '/') {
-        name.len--;
-    }
-    return tg_api_stage(api, name);
+    tg_reply_error(exchange, 403, TG_LIT("ForbiddenException"), TG_LIT("Forbidden"));
 }
 
-void tg_dispatch(struct tg_engine *engine, struct tg_exchange *exchange)
+/* A WebSocket API: its management API, or a handshake. */
+static void serve_websocket(struct tg_engine *engine, const struct tg_api *api, const struct tg_stage *stage,
+                            struct tg_exchange *exchange)
 {
-    struct tg_slice stage_name, id;
-    const struct tg_api *api = tg_model_api_by_host(engine->model, exchange->host);
-    if (tg_slice_eq(exchange->path, TG_LIT("/ping")) || tg_slice_eq(exchange->path, TG_LIT("/sping"))) {
-        tg_reply_message(exchange, 200, TG_LIT("healthy")); /* reserved for health checks (spec 1.1) */
-        return;
-    }
-    if (api == NULL) {
-        tg_reply_error(exchange, 403, TG_LIT("ForbiddenException"), TG_LIT("Forbidden"));
-        return;
-    }
-    if (tg_management_match(api, exchange->path, &stage_name, &id)) {
-        tg_management_serve(engine, api, stage_name, id, exchange);
-        return;
-    }
     bool upgrade = tg_handshake_wanted(exchange);
     struct tg_slice message;
     int status = upgrade ? tg_handshake_check(exchange, &message) : 0;
-    const struct tg_stage *stage = stage_of(api, exchange->path);
     if (status != 0) {
         tg_reply_message(exchange, status, message);
     } else if (stage == NULL) {
-        tg_reply_error(exchange, 403, TG_LIT("ForbiddenException"), TG_LIT("Forbidden"));
+        forbid(exchange);
     } else if (!upgrade) {
         tg_reply_message(exchange, 426, TG_LIT("Upgrade Required"));
     } else {
         tg_handshake_serve(engine, api, stage, exchange);
+    }
+}
+
+/* Behind a custom domain, whose mapping says the stage, a management path has none. */
+static bool match_below(struct tg_slice path, struct tg_slice *id)
+{
+    struct tg_slice rest;
+    if (!tg_slice_starts(path, TG_LIT("/@connections/")) &&
+        !tg_slice_starts(path, TG_LIT("/%40connections/"))) {
+        return false;
+    }
+    (void)tg_slice_cut(tg_slice_from(path, 1), '/', &rest);
+    *id = rest;
+    return true;
+}
+
+static void dispatch_websocket(struct tg_engine *engine, const struct tg_location *location,
+                               struct tg_exchange *exchange)
+{
+    const struct tg_api *api = location->api;
+    struct tg_slice stage_name, id;
+    const struct tg_stage *stage = NULL;
+    if (location->stage != TG_LOCATE_NO_STAGE && tg_slice_eq(location->path, TG_LIT("/"))) {
+        stage = &api->stages.items[location->stage];
+    }
+    if (location->is_custom) {
+        if (location->stage != TG_LOCATE_NO_STAGE && match_below(location->path, &id)) {
+            tg_management_serve(engine, api, api->stages.items[location->stage].stage_name, id, exchange);
+            return;
+        }
+    } else if (tg_management_match(api, exchange->path, &stage_name, &id)) {
+        tg_management_serve(engine, api, stage_name, id, exchange);
+        return;
+    }
+    serve_websocket(engine, api, stage, exchange);
+}
+
+static void dispatch_http(struct tg_engine *engine, const struct tg_location *location,
+                          struct tg_exchange *exchange)
+{
+    const struct tg_api *api = location->api;
+    if (api == NULL || location->stage == TG_LOCATE_NO_STAGE) {
+        tg_http_not_found(engine, exchange);
+        return;
+    }
+    const struct tg_http_place place = {
+        .api = api,
+        .stage = &api->stages.items[location->stage],
+        .path = location->path,
+        .staged_path = location->stage_in_path ? exchange->path : location->path,
+        .mapping_key = location->mapping_key,
+    };
+    tg_http_serve(engine, &place, exchange);
+}
+
+void tg_dispatch(struct tg_engine *engine, struct tg_exchange *exchange)
+{
+    struct tg_location location;
+    tg_locate(engine->model->locator, exchange->host, exchange->path, tg_handshake_wanted(exchange),
+              &location);
+    if (location.api != NULL && location.is_http) {
+        dispatch_http(engine, &location, exchange);
+    } else if (tg_slice_eq(exchange->path, TG_LIT("/ping")) ||
+               tg_slice_eq(exchange->path, TG_LIT("/sping"))) {
+        tg_reply_message(exchange, 200,
+                         TG_LIT("healthy")); /* reserved for health checks (websocket-api 1.1) */
+    } else if (location.is_http) {
+        tg_http_not_found(engine, exchange);
+    } else if (location.api == NULL) {
+        forbid(exchange);
+    } else {
+        dispatch_websocket(engine, &location, exchange);
     }
 }

@@ -12,11 +12,16 @@
 #include "server/base/crypto.h"
 #include "server/io/upstream.h"
 
+struct tg_links;
+struct tg_work_pool;
+
 struct tg_engine {
     struct tg_loop *loop;
     struct tg_log *log;
     struct tg_model *model; /* the current one; the engine holds a reference; swapped by tg_engine_reload */
     struct tg_upstream *upstream;
+    struct tg_work_pool *work; /* threads that read files, server/io/work.h */
+    struct tg_links *links;    /* the private integrations' targets, routes/links.h */
     struct tg_connmgr *connmgr;
     struct tg_push *push;
     struct tg_registry *registry;
@@ -25,6 +30,7 @@ struct tg_engine {
     struct tg_arena_pool *arenas;
     struct tg_rng rng;
     size_t max_response;     /* of a back end, bytes */
+    size_t max_body;         /* of a request to an HTTP API, bytes */
     bool draining;           /* refuse handshakes */
     bool cutting;            /* the shutdown deadline has passed: only $disconnects begin, without retries */
     bool aborting;           /* nothing begins */
@@ -51,8 +57,8 @@ void tg_engine_cut(struct tg_engine *engine);
 void tg_engine_abort(struct tg_engine *engine);
 
 struct tg_exchange;
-/* Every HTTP request of the public listeners comes in here: WebSocket handshakes, the management API, and (to
- * come) REST and HTTP routes. Takes the exchange. */
+/* Every HTTP request of the public listeners comes in here: WebSocket handshakes, the management API, HTTP
+ * APIs. Takes the exchange. */
 void tg_dispatch(struct tg_engine *engine, struct tg_exchange *exchange);
 /* The events of the connections, for tg_connmgr_options; the argument is the engine. */
 extern const struct tg_conn_events tg_session_events;

@@ -1,5 +1,6 @@
 #include "routes/event.h"
 
+#include "routes/http.h"
 #include "routes/jsonout.h"
 #include "server/base/codec.h"
 
@@ -262,6 +263,14 @@ enum tg_err tg_event_make(struct tg_request *request, tg_event_fn *write, size_t
 enum tg_err tg_event_method_arn(struct tg_request *request, struct tg_slice *out)
 {
     struct tg_slice key = request->route != NULL ? request->route->route_key : TG_LIT("$connect");
+    if (request->kind == TG_REQUEST_HTTP) {
+        /* METHOD/path below the stage; the path as the client sent it. */
+        enum tg_err err = tg_arena_printf(&request->arena, &key, "%.*s%.*s", TG_FMT(request->method),
+                                          TG_FMT(request->http->place.path));
+        if (err != TG_OK) {
+            return err;
+        }
+    }
     return tg_arena_printf(&request->arena, out, "arn:aws:execute-api:%.*s:%.*s:%.*s/%.*s/%.*s",
                            TG_FMT(request->model->region), TG_FMT(request->model->account_id),
                            TG_FMT(request->api->api_id), TG_FMT(request->stage->stage_name), TG_FMT(key));

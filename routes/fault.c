@@ -3,10 +3,13 @@
 struct row {
     int status;
     struct tg_slice response_type, message;
+    int http_status;
+    struct tg_slice http_message;
 };
 
 static const struct row rows[] = {
-#define X(name, type, status, message) {status, TG_LIT_INIT(type), TG_LIT_INIT(message)},
+#define X(name, type, status, message, http_status, http_message)                                            \
+    {status, TG_LIT_INIT(type), TG_LIT_INIT(message), http_status, TG_LIT_INIT(http_message)},
     TG_FAULT_TABLE(X)
 #undef X
 };
@@ -19,6 +22,16 @@ int tg_fault_status(enum tg_fault fault)
 struct tg_slice tg_fault_message(enum tg_fault fault)
 {
     return rows[fault].message;
+}
+
+int tg_fault_http_status(enum tg_fault fault)
+{
+    return rows[fault].http_status;
+}
+
+struct tg_slice tg_fault_http_message(enum tg_fault fault)
+{
+    return rows[fault].http_message;
 }
 
 struct tg_slice tg_fault_response_type(enum tg_fault fault)

@@ -298,6 +298,7 @@ static enum tg_err prepare(struct tg_engine *engine, struct tg_exchange *exchang
     request->info = &handshake->info;
     request->handshake_info = &handshake->info;
     request->route = request->api->connect_route;
+    request->method = TG_LIT("GET");
     request->headers = exchange->headers;
     request->has_query = exchange->query.ptr != NULL && exchange->query.len > 0;
     request->path = exchange->path;

@@ -4,6 +4,7 @@ static const struct tg_integration_ops *const kinds[] = {
     &tg_integration_http_proxy,
     &tg_integration_lambda_proxy,
     &tg_integration_mock,
+    &tg_integration_static,
 };
 
 static const struct tg_integration_ops *find(enum tg_integration_type type)
@@ -19,13 +20,23 @@ static const struct tg_integration_ops *find(enum tg_integration_type type)
 enum tg_err tg_integrate(struct tg_request *request)
 {
     const struct tg_integration_ops *ops = find(request->route->integration->integration_type);
-    if (ops == NULL) {
+    if (ops == NULL || ops->start == NULL) {
         return tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("integration type not supported"));
     }
     return ops->start(request);
 }
 
-bool tg_integration_supported(enum tg_integration_type type)
+enum tg_err tg_integrate_http(struct tg_request *request)
 {
-    return find(type) != NULL;
+    const struct tg_integration_ops *ops = find(request->route->integration->integration_type);
+    if (ops == NULL || ops->http == NULL) {
+        return tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("integration type not supported"));
+    }
+    return ops->http(request);
+}
+
+bool tg_integration_supported(enum tg_protocol_type protocol, enum tg_integration_type type)
+{
+    const struct tg_integration_ops *ops = find(type);
+    return ops != NULL && (protocol == TG_PROTOCOL_HTTP ? ops->http : ops->start) != NULL;
 }

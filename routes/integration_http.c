@@ -213,4 +213,5 @@ static enum tg_err start(struct tg_request *request)
     return TG_EAGAIN;
 }
 
-const struct tg_integration_ops tg_integration_http_proxy = {TG_INTEGRATION_HTTP_PROXY, start};
+const struct tg_integration_ops tg_integration_http_proxy = {TG_INTEGRATION_HTTP_PROXY, start,
+                                                             tg_http_forward};

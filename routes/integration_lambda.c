@@ -51,4 +51,5 @@ static enum tg_err start(struct tg_request *request)
     return err == TG_OK ? TG_EAGAIN : err;
 }
 
-const struct tg_integration_ops tg_integration_lambda_proxy = {TG_INTEGRATION_AWS_PROXY, start};
+const struct tg_integration_ops tg_integration_lambda_proxy = {TG_INTEGRATION_AWS_PROXY, start,
+                                                               tg_http_invoke};

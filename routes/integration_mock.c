@@ -406,4 +406,4 @@ static enum tg_err start(struct tg_request *request)
     return err;
 }
 
-const struct tg_integration_ops tg_integration_mock = {TG_INTEGRATION_MOCK, start};
+const struct tg_integration_ops tg_integration_mock = {TG_INTEGRATION_MOCK, start, start};

@@ -26,12 +26,32 @@ extern const double tg_latency_bounds[TG_LATENCY_BUCKETS - 1];
     X(throttled, "tidegate_throttled", "Refused by a throttle")                                              \
     X(disconnect_failed, "tidegate_disconnect_failed", "$disconnect calls that failed for good")
 
+/* Requests of HTTP APIs (http-api.md 7.3). */
+#define TG_HTTP_COUNTERS(X)                                                                                  \
+    X(count, "tidegate_http_api_count", "Requests")                                                          \
+    X(client_error, "tidegate_http_api_4xx", "Requests answered 4xx")                                        \
+    X(server_error, "tidegate_http_api_5xx", "Requests answered 5xx")                                        \
+    X(throttled, "tidegate_http_api_throttled", "Requests refused by a throttle")                            \
+    X(data_processed, "tidegate_http_api_data_processed_bytes", "Bytes of bodies, both ways")
+
+struct tg_metrics_histogram {
+    _Atomic(uint64_t) buckets[TG_LATENCY_BUCKETS]; /* not cumulative */
+    _Atomic(uint64_t) sum_us;
+};
+
+/* Both are nothing but counters: metrics.c adds them up as arrays. */
 struct tg_route_metrics {
 #define X(member, name, help) _Atomic(uint64_t) member;
     TG_ROUTE_COUNTERS(X)
 #undef X
-    _Atomic(uint64_t) latency[TG_LATENCY_BUCKETS]; /* integration latency, not cumulative */
-    _Atomic(uint64_t) latency_sum_us;
+    struct tg_metrics_histogram latency; /* of the integration */
+};
+
+struct tg_http_metrics {
+#define X(member, name, help) _Atomic(uint64_t) member;
+    TG_HTTP_COUNTERS(X)
+#undef X
+    struct tg_metrics_histogram latency, integration_latency;
 };
 
 struct tg_metrics; /* one worker's */
@@ -42,13 +62,16 @@ void tg_metrics_free(struct tg_metrics *metrics);
  * memory is out an overflow series. The pointer stays valid; callers keep it. Worker's own thread. */
 struct tg_route_metrics *tg_metrics_series(struct tg_metrics *metrics, struct tg_slice api_id,
                                            struct tg_slice stage, struct tg_slice route);
+/* The same for a request of an HTTP API. */
+struct tg_http_metrics *tg_metrics_http_series(struct tg_metrics *metrics, struct tg_slice api_id,
+                                               struct tg_slice stage, struct tg_slice route);
 static inline void tg_metric_add(_Atomic(uint64_t) *counter, uint64_t amount)
 {
     /* One writer: load and store suffice, and cost no locked instruction. */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
                           memory_order_relaxed);
 }
-void tg_metrics_latency(struct tg_route_metrics *series, uint64_t nanoseconds);
+void tg_metrics_observe(struct tg_metrics_histogram *histogram, uint64_t nanoseconds);
 /* Prometheus text (version 0.0.4) of the sums over several workers' metrics. Any thread. The six of spec 8.3
  * are there under these names, IntegrationLatency as a histogram in seconds. */
 enum tg_err tg_metrics_render(struct tg_metrics *const *workers, size_t count,

@@ -19,38 +19,6 @@ const struct tg_api *tg_model_api_by_id(const struct tg_model *model, struct tg_
     return tg_map_get(&model->api_map, api_id);
 }
 
-const struct tg_api *tg_model_api_by_host(const struct tg_model *model, struct tg_slice host)
-{
-    char lower[256];
-    struct tg_slice rest;
-    struct tg_slice name = host.len > 0 && host.ptr[0] == '['
-                               ? tg_slice_head(host, tg_slice_find(host, ']') + 1)
-                               : tg_slice_cut(host, ':', &rest);
-    if (name.len > 0 && name.ptr[name.len - 1] == '.') {
-        name.len--;
-    }
-    if (name.len <= sizeof lower) {
-        for (size_t i = 0; i < name.len; i++) {
-            char c = name.ptr[i];
-            lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-        }
-        name.ptr = lower;
-        const struct tg_api *api = tg_map_get(&model->host_map, name);
-        if (api == NULL) {
-            api = tg_map_get(&model->api_map, tg_slice_cut(name, '.', &rest));
-            /* The default host name of an API may be switched off (spec 1.1). */
-            if (api != NULL && api->disable_execute_api_endpoint) {
-                return NULL;
-            }
-        }
-        if (api != NULL) {
-            return api;
-        }
-    }
-    const struct tg_api *only = model->apis.count == 1 ? &model->apis.items[0] : NULL;
-    return only != NULL && only->hosts.count == 0 && !only->disable_execute_api_endpoint ? only : NULL;
-}
-
 const struct tg_stage *tg_api_stage(const struct tg_api *api, struct tg_slice name)
 {
     for (size_t i = 0; i < api->stages.count; i++) {
@@ -140,6 +108,5 @@ void tg_model_release(struct tg_model *model)
     }
     tg_map_free(&model->function_map, NULL);
     tg_map_free(&model->credential_map, NULL);
-    tg_map_free(&model->host_map, NULL);
     tg_map_free(&model->api_map, NULL);
 }

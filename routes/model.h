@@ -12,6 +12,10 @@
 
 #include <stdatomic.h>
 
+#include "routes/cors.h"
+#include "routes/forwarded.h"
+#include "routes/pathtrie.h"
+#include "routes/static.h"
 #include "server/base/arena.h"
 #include "server/base/log.h"
 #include "server/base/map.h"
@@ -26,6 +30,10 @@ struct tg_stagevars;
 struct tg_accesslog;
 struct tg_policy;
 struct tg_source;
+struct tg_httpmapping;
+struct tg_locator;
+struct tg_forward;
+struct tg_upstream_group_options;
 struct tg_mock;   /* compiled templates of a MOCK integration, routes/integration_mock.c */
 struct tg_target; /* a parsed back-end URL, routes/target.h */
 
@@ -35,7 +43,8 @@ enum tg_integration_type {
     TG_INTEGRATION_AWS_PROXY,
     TG_INTEGRATION_HTTP,
     TG_INTEGRATION_HTTP_PROXY,
-    TG_INTEGRATION_MOCK
+    TG_INTEGRATION_MOCK,
+    TG_INTEGRATION_STATIC /* beyond the model: files of a directory */
 };
 enum tg_authorization_type { TG_AUTH_NONE, TG_AUTH_AWS_IAM, TG_AUTH_CUSTOM, TG_AUTH_JWT };
 enum tg_passthrough { TG_PASS_WHEN_NO_MATCH, TG_PASS_WHEN_NO_TEMPLATES, TG_PASS_NEVER };
@@ -43,6 +52,7 @@ enum tg_content_handling { TG_CONTENT_UNCHANGED, TG_CONTENT_TO_BINARY, TG_CONTEN
 enum tg_logging_level { TG_LOGGING_OFF, TG_LOGGING_ERROR, TG_LOGGING_INFO };
 enum tg_message_ordering { TG_ORDERING_CONCURRENT, TG_ORDERING_PER_CONNECTION };
 enum tg_slow_consumer { TG_SLOW_CLOSE, TG_SLOW_DROP };
+enum tg_path_decoding { TG_PATH_DECODE, TG_PATH_PRESERVE };
 enum tg_management_auth { TG_MANAGEMENT_SIGV4, TG_MANAGEMENT_NONE };
 
 struct tg_tls_config {
@@ -50,6 +60,48 @@ struct tg_tls_config {
     struct tg_slice server_name_to_verify; /* serverNameToVerify */
     struct tg_slice ca_file;               /* caFile (beyond the model): PEM of the authorities trusted */
     bool insecure_skip_verification;       /* insecureSkipVerification (beyond the model): for tests only */
+};
+
+/* ---- private integrations (http-api.md 1.9): named groups of targets ---- */
+struct tg_link_target {
+    const struct tg_doc_node *where;
+    struct tg_slice url; /* http(s)://host:port or http://unix:/path.sock: */
+};
+
+struct tg_link_targets {
+    struct tg_link_target *items;
+    size_t count;
+};
+
+struct tg_link_check {                              /* healthCheck: active checks */
+    const struct tg_doc_node *where;                /* NULL: none are made */
+    struct tg_slice path;                           /* "/" */
+    struct tg_slice host;                           /* Host of the request; default: the target's */
+    double interval_seconds;                        /* 10 */
+    int64_t timeout_millis;                         /* 2000 */
+    int64_t healthy_threshold, unhealthy_threshold; /* 2, 2 */
+    int64_t status_min, status_max;                 /* statusMin, statusMax: 200, 399 */
+};
+
+struct tg_link_ejection { /* passive: what calls themselves show */
+    int64_t failures;     /* in a row: 5; 0: off */
+    double seconds;       /* first ejection: 10; doubles up to maxSeconds */
+    double max_seconds;   /* 300 */
+};
+
+struct tg_vpc_link {
+    const struct tg_doc_node *where;
+    struct tg_slice vpc_link_id, name;
+    struct tg_link_targets targets;
+    struct tg_link_check health_check;
+    struct tg_link_ejection ejection;
+    int64_t max_attempts;           /* maxAttempts: targets tried for one call: 3 */
+    int64_t attempt_timeout_millis; /* attemptTimeoutMillis: for the head of one target's answer; 0: no limit
+                                       of its own */
+    struct tg_tls_config tls_config;
+    struct tg_string_map tags;
+    /* compiled */
+    const struct tg_upstream_group_options *options; /* for each worker's group */
 };
 
 /* ---- integrations (9.4, 9.5) ---- */
@@ -77,12 +129,23 @@ struct tg_integration {
     struct tg_tls_config tls_config;
     int64_t timeout_in_millis; /* 50 to settings.maxIntegrationTimeoutMillis; default 29000 */
     struct tg_integration_responses integration_responses;
+    /* HTTP APIs (http-api.md 1.5, 1.9, 1.11) */
+    struct tg_slice integration_subtype;
+    const struct tg_doc_node *response_parameters_node; /* responseParameters: mapping by status */
+    bool websocket;                                     /* beyond the model: upgrades become tunnels */
+    struct tg_static_settings files;                    /* static */
     /* compiled */
-    const struct tg_target *target;           /* HTTP kinds */
-    const struct tg_mapping *mapping;         /* request_parameters; NULL: none */
-    const struct tg_stagevars *function_name; /* AWS_PROXY: the function's name out of the URI's ARN */
-    const struct tg_mock *mock;               /* MOCK */
-    struct tg_tls_context *trust;             /* https back ends; owned by the model */
+    bool needs_body;                           /* HTTP APIs: the whole body before it is called */
+    const struct tg_httpmapping *http_mapping; /* request_parameters and responseParameters */
+    bool response_body_mapped;                 /* a response mapping reads the answer's body */
+    const struct tg_forward *forward;          /* HTTP_PROXY: where requests go, one a stage */
+    const struct tg_vpc_link *link;            /* connectionType VPC_LINK */
+    struct tg_static *files_opened;            /* STATIC; one reference */
+    const struct tg_target *target;            /* HTTP kinds */
+    const struct tg_mapping *mapping;          /* request_parameters; NULL: none */
+    const struct tg_stagevars *function_name;  /* AWS_PROXY: the function's name out of the URI's ARN */
+    const struct tg_mock *mock;                /* MOCK */
+    struct tg_tls_context *trust;              /* https back ends; owned by the model */
 };
 
 /* ---- authorisers (9.6) ---- */
@@ -199,6 +262,13 @@ struct tg_api_settings {
     enum tg_slow_consumer
         slow_consumer; /* close: a reply that does not fit closes the connection (1011); or drop */
     struct tg_strings subprotocols; /* chosen from when $connect returns none */
+    /* HTTP APIs */
+    enum tg_trailing_slash trailing_slash;    /* strict */
+    enum tg_path_decoding path_decoding;      /* decode */
+    enum tg_forwarded_mode forwarded_headers; /* rfc7239 */
+    struct tg_strings text_types; /* media types that functions get as text, besides the native ones */
+    double idle_answer_seconds;   /* answerIdleTimeoutSeconds: a back end silent in the body of its answer: 0,
+                                     off */
 };
 
 struct tg_integrations {
@@ -227,6 +297,7 @@ struct tg_api {
     struct tg_strings hosts;
     struct tg_string_map tags;
     struct tg_api_settings settings;
+    struct tg_cors_settings cors_configuration;
     struct tg_integrations integrations;
     struct tg_routes routes;
     struct tg_authorizers authorizers;
@@ -238,6 +309,8 @@ struct tg_api {
     const struct tg_route *connect_route; /* any of these may be NULL */
     const struct tg_route *disconnect_route;
     const struct tg_route *default_route;
+    struct tg_pathtrie *paths;  /* HTTP APIs: every route but $default */
+    const struct tg_cors *cors; /* NULL: no corsConfiguration */
 };
 
 /* ---- gateway-wide ---- */
@@ -289,6 +362,35 @@ struct tg_apis {
     size_t count;
 };
 
+/* ---- custom domains (http-api.md 6.5) ---- */
+struct tg_api_mapping {
+    const struct tg_doc_node *where;
+    struct tg_slice domain_name; /* of a mapping that does not stand under its domain */
+    struct tg_slice api_id, stage, api_mapping_key, api_mapping_id;
+};
+
+struct tg_api_mappings {
+    struct tg_api_mapping *items;
+    size_t count;
+};
+
+struct tg_domain_name {
+    const struct tg_doc_node *where;
+    struct tg_slice domain_name;
+    struct tg_api_mappings api_mappings;
+    struct tg_string_map tags;
+};
+
+struct tg_domain_names {
+    struct tg_domain_name *items;
+    size_t count;
+};
+
+struct tg_vpc_links {
+    struct tg_vpc_link *items;
+    size_t count;
+};
+
 struct tg_model {
     struct tg_slice region;     /* us-east-1 */
     struct tg_slice account_id; /* accountId, 12 digits: 000000000000 */
@@ -298,13 +400,16 @@ struct tg_model {
     struct tg_functions functions;
     struct tg_credentials credentials;
     struct tg_apis apis;
+    struct tg_domain_names domain_names;
+    struct tg_api_mappings api_mappings;
+    struct tg_vpc_links vpc_links;
     /* compiled */
-    struct tg_map function_map;   /* name -> const struct tg_function * */
-    struct tg_map credential_map; /* access key id -> const struct tg_credential * */
-    struct tg_map host_map;       /* lower-case host without port -> const struct tg_api * */
-    struct tg_map api_map;        /* apiId -> const struct tg_api * */
-    struct tg_arena *arena;       /* the owner's: compiled parts come from it */
-    uint64_t generation;          /* grows with each reload */
+    const struct tg_locator *locator; /* which API, stage and path a request reaches */
+    struct tg_map function_map;       /* name -> const struct tg_function * */
+    struct tg_map credential_map;     /* access key id -> const struct tg_credential * */
+    struct tg_map api_map;            /* apiId -> const struct tg_api * */
+    struct tg_arena *arena;           /* the owner's: compiled parts come from it */
+    uint64_t generation;              /* grows with each reload */
     _Atomic(size_t) refs;
     void (*destroy)(struct tg_model *model); /* the owner's: called when the last reference goes */
 };
@@ -325,9 +430,6 @@ enum tg_err tg_model_open(struct tg_model *model, struct tg_log *log) TG_MUST_CH
 /* Frees what the compiled parts hold outside the arena (maps, TLS contexts, files); for `destroy`. */
 void tg_model_release(struct tg_model *model);
 
-/* The API that a Host field reaches: by `hosts`, by its apiId as the first label, or the only one. NULL:
- * none. */
-const struct tg_api *tg_model_api_by_host(const struct tg_model *model, struct tg_slice host);
 const struct tg_api *tg_model_api_by_id(const struct tg_model *model, struct tg_slice api_id);
 const struct tg_stage *tg_api_stage(const struct tg_api *api, struct tg_slice name);
 /* The route's settings in the stage, each value falling back to the default route settings. */

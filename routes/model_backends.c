@@ -25,9 +25,8 @@ static void destroy_trust(void *arg)
     tg_tls_context_free(arg);
 }
 
-/* The context for a tlsConfig, whose unset members come from backendTls. */
-static struct tg_tls_context *trust_for(struct model_compiler *compiler, struct tg_tls_config *config,
-                                        const struct tg_doc_node *where)
+struct tg_tls_context *model_trust(struct model_compiler *compiler, struct tg_tls_config *config,
+                                   const struct tg_doc_node *where)
 {
     const struct tg_tls_config *fallback = &compiler->model->backend_tls;
     if (config->server_name_to_verify.len == 0) {
@@ -88,8 +87,7 @@ static const struct tg_target *target_for(struct model_compiler *compiler, struc
     return target;
 }
 
-/* A context only where https can occur: a URL that begins so, or one that a variable completes. */
-static bool may_be_https(struct tg_slice url)
+bool model_may_be_https(struct tg_slice url)
 {
     return tg_slice_starts(url, TG_LIT("https://")) || tg_slice_starts(url, TG_LIT("${"));
 }
@@ -119,8 +117,8 @@ static bool function_of(struct tg_slice uri, struct tg_slice *name)
     return uri.len > 0 && tg_slice_find(uri, '/') == uri.len;
 }
 
-static const struct tg_stagevars *function_for(struct model_compiler *compiler, struct tg_slice uri,
-                                               const struct tg_doc_node *where, const char *key)
+const struct tg_stagevars *model_function(struct model_compiler *compiler, struct tg_slice uri,
+                                          const struct tg_doc_node *where, const char *key)
 {
     struct tg_slice name, error, rest;
     if (!function_of(uri, &name)) {
@@ -162,8 +160,8 @@ void model_compile_functions(struct model_compiler *compiler)
             MODEL_REPORT(compiler, function->where, "endpoint",
                          "a function's endpoint cannot hold stage variables");
         }
-        if (may_be_https(function->endpoint)) {
-            function->trust = trust_for(compiler, &function->tls_config, function->where);
+        if (model_may_be_https(function->endpoint)) {
+            function->trust = model_trust(compiler, &function->tls_config, function->where);
         }
     }
 }
@@ -249,13 +247,14 @@ void model_compile_integration(struct model_compiler *compiler, struct tg_api *a
 {
     const struct tg_doc_node *where = integration->where;
     struct tg_slice error = TG_EMPTY;
-    if (!tg_integration_supported(integration->integration_type)) {
+    if (!tg_integration_supported(TG_PROTOCOL_WEBSOCKET, integration->integration_type)) {
         MODEL_REPORT(compiler, where, "integrationType",
                      "AWS and HTTP integrations are not supported yet; HTTP_PROXY, AWS_PROXY and MOCK are");
         return;
     }
     if (tg_slice_eq(integration->connection_type, TG_LIT("VPC_LINK"))) {
-        MODEL_REPORT(compiler, where, "connectionType", "VPC_LINK is not supported yet; use INTERNET");
+        MODEL_REPORT(compiler, where, "connectionType",
+                     "VPC_LINK is for HTTP APIs in this version; use INTERNET");
     }
     if (integration->timeout_in_millis > api->settings.max_integration_timeout_millis) {
         MODEL_REPORT(compiler, where, "timeoutInMillis",
@@ -277,7 +276,7 @@ void model_compile_integration(struct model_compiler *compiler, struct tg_api *a
     }
     if (integration->integration_type == TG_INTEGRATION_AWS_PROXY) {
         integration->function_name =
-            function_for(compiler, integration->integration_uri, where, "integrationUri");
+            model_function(compiler, integration->integration_uri, where, "integrationUri");
         return;
     }
     integration->target = target_for(compiler, integration->integration_uri, where, "integrationUri");
@@ -290,8 +289,8 @@ void model_compile_integration(struct model_compiler *compiler, struct tg_api *a
                      "\"%.*s\" cannot be used here; give a method such as POST",
                      TG_FMT(integration->integration_method));
     }
-    if (may_be_https(integration->integration_uri)) {
-        integration->trust = trust_for(compiler, &integration->tls_config, where);
+    if (model_may_be_https(integration->integration_uri)) {
+        integration->trust = model_trust(compiler, &integration->tls_config, where);
     }
     compile_mapping(compiler, integration);
 }
@@ -318,11 +317,11 @@ void model_compile_authorizer(struct model_compiler *compiler, struct tg_authori
                      "missing; a function's ARN or an http(s) URL is required");
     } else if (tg_slice_starts(authorizer->authorizer_uri, TG_LIT("http"))) {
         authorizer->target = target_for(compiler, authorizer->authorizer_uri, where, "authorizerUri");
-        if (may_be_https(authorizer->authorizer_uri)) {
-            authorizer->trust = trust_for(compiler, &authorizer->tls_config, where);
+        if (model_may_be_https(authorizer->authorizer_uri)) {
+            authorizer->trust = model_trust(compiler, &authorizer->tls_config, where);
         }
     } else {
         authorizer->function_name =
-            function_for(compiler, authorizer->authorizer_uri, where, "authorizerUri");
+            model_function(compiler, authorizer->authorizer_uri, where, "authorizerUri");
     }
 }

@@ -49,7 +49,7 @@ static struct tg_integration *find_integration(struct tg_api *api, struct tg_sli
 
 /* ---- routes ---- */
 
-static void compile_target(struct model_compiler *compiler, struct tg_api *api, struct tg_route *route)
+void model_compile_target(struct model_compiler *compiler, struct tg_api *api, struct tg_route *route)
 {
     static const struct tg_slice prefix = TG_LIT_INIT("integrations/");
     if (route->target.len == 0) {
@@ -162,7 +162,7 @@ static void compile_route(struct model_compiler *compiler, struct tg_api *api, s
             api->default_route = route;
         }
     }
-    compile_target(compiler, api, route);
+    model_compile_target(compiler, api, route);
     compile_authorization(compiler, api, route);
     compile_parameters(compiler, route);
     if (route->api_key_required) {
@@ -189,7 +189,7 @@ static void compile_route(struct model_compiler *compiler, struct tg_api *api, s
 
 /* ---- stages ---- */
 
-static void compile_stage(struct model_compiler *compiler, struct tg_api *api, struct tg_stage *stage)
+void model_compile_stage(struct model_compiler *compiler, struct tg_api *api, struct tg_stage *stage)
 {
     struct tg_slice error;
     stage->access_fd = -1;
@@ -253,38 +253,15 @@ static void compile_selection(struct model_compiler *compiler, struct tg_api *ap
     }
 }
 
-static void compile_hosts(struct model_compiler *compiler, struct tg_api *api)
-{
-    for (size_t i = 0; i < api->hosts.count; i++) {
-        struct tg_slice copy;
-        if (model_failed(compiler, tg_arena_copy(compiler->arena, api->hosts.items[i], &copy))) {
-            return;
-        }
-        char *text = tg_arena_alloc(compiler->arena, copy.len + 1);
-        if (text == NULL) {
-            compiler->out_of_memory = true;
-            return;
-        }
-        for (size_t c = 0; c < copy.len; c++) {
-            char letter = copy.ptr[c];
-            text[c] = (char)(letter >= 'A' && letter <= 'Z' ? letter + ('a' - 'A') : letter);
-        }
-        model_add_unique(compiler, &compiler->model->host_map, tg_slice_make(text, copy.len), api, api->where,
-                         "hosts");
-    }
-}
-
 static void compile_api(struct model_compiler *compiler, struct tg_api *api)
 {
     struct tg_map ids;
     model_add_unique(compiler, &compiler->model->api_map, api->api_id, api, api->where, "apiId");
-    if (api->protocol_type != TG_PROTOCOL_WEBSOCKET) {
-        MODEL_REPORT(compiler, api->where, "protocolType",
-                     "HTTP APIs are not supported yet; expected WEBSOCKET");
+    if (api->protocol_type == TG_PROTOCOL_HTTP) {
+        model_compile_http(compiler, api);
         return;
     }
     compile_selection(compiler, api);
-    compile_hosts(compiler, api);
     tg_map_init(&ids, 0);
     for (size_t i = 0; i < api->integrations.count; i++) {
         struct tg_integration *integration = &api->integrations.items[i];
@@ -311,7 +288,7 @@ static void compile_api(struct model_compiler *compiler, struct tg_api *api)
         struct tg_stage *stage = &api->stages.items[i];
         stage->index = i;
         model_add_unique(compiler, &ids, stage->stage_name, stage, stage->where, "stageName");
-        compile_stage(compiler, api, stage);
+        model_compile_stage(compiler, api, stage);
     }
     tg_map_free(&ids, NULL);
 }
@@ -327,10 +304,12 @@ enum tg_err tg_model_compile(struct tg_model *model, struct tg_options_report *r
     }
     model_compile_functions(&compiler);
     model_compile_credentials(&compiler);
+    model_compile_links(&compiler);
     for (size_t i = 0; i < model->apis.count; i++) {
         model->apis.items[i].index = i;
         compile_api(&compiler, &model->apis.items[i]);
     }
+    model_compile_locator(&compiler);
     if (compiler.out_of_memory || report->out_of_memory) {
         return TG_ENOMEM;
     }

@@ -5,6 +5,7 @@
 #include "routes/accessrow.h"
 #include "routes/authorizer.h"
 #include "routes/context.h"
+#include "routes/http.h"
 #include "routes/integration.h"
 #include "server/base/codec.h"
 
@@ -188,17 +189,47 @@ static tg_phase_fn *const connect_phases[] = {throttle_connection, authorize, th
 static tg_phase_fn *const message_phases[] = {select_route, throttle_account, throttle_route, integrate,
                                               NULL};
 static tg_phase_fn *const disconnect_phases[] = {integrate, NULL};
+static tg_phase_fn *const http_phases[] = {throttle_account, tg_http_preflight,      tg_http_match,
+                                           throttle_route,   tg_http_collect_signed, tg_http_authorize,
+                                           tg_http_collect,  tg_http_integrate,      NULL};
 
 static tg_phase_fn *const *const phases[] = {
     [TG_REQUEST_CONNECT] = connect_phases,
     [TG_REQUEST_MESSAGE] = message_phases,
     [TG_REQUEST_DISCONNECT] = disconnect_phases,
+    [TG_REQUEST_HTTP] = http_phases,
 };
 
 /* ---- the end ---- */
 
+static void count_http(struct tg_request *request)
+{
+    struct tg_slice route = request->route != NULL ? request->route->route_key : TG_EMPTY;
+    struct tg_http_metrics *series = tg_metrics_http_series(request->engine->metrics, request->api->api_id,
+                                                            request->stage->stage_name, route);
+    int status = tg_request_status(request);
+    tg_metric_add(&series->count, 1);
+    tg_metric_add(&series->data_processed, request->http->bytes_in + request->http->bytes_out);
+    if (status >= 400 && status < 500) {
+        tg_metric_add(&series->client_error, 1);
+    } else if (status >= 500) {
+        tg_metric_add(&series->server_error, 1);
+    }
+    if (request->fault == TG_FAULT_THROTTLED) {
+        tg_metric_add(&series->throttled, 1);
+    }
+    tg_metrics_observe(&series->latency, tg_loop_now_ns() - request->start_ns);
+    if (request->integration_called && request->integration_latency_ms >= 0) {
+        tg_metrics_observe(&series->integration_latency, request->integration_latency_ns);
+    }
+}
+
 static void count_outcome(struct tg_request *request)
 {
+    if (request->kind == TG_REQUEST_HTTP) {
+        count_http(request);
+        return;
+    }
     struct tg_slice route = request->route != NULL ? request->route->route_key : TG_EMPTY;
     struct tg_route_metrics *series =
         tg_metrics_series(request->engine->metrics, request->api->api_id, request->stage->stage_name, route);
@@ -223,7 +254,7 @@ static void count_outcome(struct tg_request *request)
         tg_metric_add(&series->integration_error, 1);
     }
     if (request->integration_called && request->integration_latency_ms >= 0) {
-        tg_metrics_latency(series, request->integration_latency_ns);
+        tg_metrics_observe(&series->latency, request->integration_latency_ns);
     }
 }
 
@@ -235,8 +266,8 @@ static void write_access_log(struct tg_request *request)
 
 static void log_fault(struct tg_request *request)
 {
-    static const char *const events[] = {"CONNECT", "MESSAGE", "DISCONNECT"};
-    int status = tg_fault_status(request->fault);
+    static const char *const events[] = {"CONNECT", "MESSAGE", "DISCONNECT", "HTTP"};
+    int status = tg_request_status(request);
     tg_log(request->engine->log, status >= 500 ? TG_LOG_WARN : TG_LOG_INFO, "request failed",
            TG_KV_CSTR("event", events[request->kind]), TG_KV("api", request->api->api_id),
            TG_KV("stage", request->stage->stage_name),
@@ -248,11 +279,17 @@ static void log_fault(struct tg_request *request)
 
 int tg_request_status(const struct tg_request *request)
 {
+    if (request->kind == TG_REQUEST_HTTP) {
+        return tg_http_status(request);
+    }
     return request->fault != TG_FAULT_NONE ? tg_fault_status(request->fault) : request->answer.status;
 }
 
 static void finish(struct tg_request *request)
 {
+    if (request->kind == TG_REQUEST_HTTP) {
+        tg_http_reply(request);
+    }
     request->response_latency_ms = (int64_t)((tg_loop_now_ns() - request->start_ns) / 1000000);
     if (request->fault != TG_FAULT_NONE) {
         log_fault(request);
@@ -265,7 +302,7 @@ static void finish(struct tg_request *request)
 static void run_phases(struct tg_request *request)
 {
     tg_phase_fn *const *list = phases[request->kind];
-    while (request->fault == TG_FAULT_NONE && list[request->phase] != NULL) {
+    while (request->fault == TG_FAULT_NONE && !request->answered && list[request->phase] != NULL) {
         enum tg_err err = list[request->phase++](request);
         if (err == TG_EAGAIN) {
             assert(request->cancel != NULL);

@@ -1,7 +1,7 @@
-/* One pass through the pipeline: a handshake ($connect), a message or a $disconnect. It owns one arena that
- * dies with it, at most one pending operation, and a reference to the model that it started on. Phases run in
- * order: match, authorise, throttle, validate, map in, integrate, map out, reply; any failure sets the one
- * fault. */
+/* One pass through the pipeline: a handshake ($connect), a message, a $disconnect or a request of an HTTP
+ * API. It owns one arena that dies with it, at most one pending operation, and a reference to the model that
+ * it started on. Phases run in order: match, authorise, throttle, validate, map in, integrate, map out,
+ * reply; any failure sets the one fault. */
 #ifndef TG_ROUTES_REQUEST_H
 #define TG_ROUTES_REQUEST_H
 
@@ -12,7 +12,7 @@
 #include "routes/vars.h"
 #include "server/base/headers.h"
 
-enum tg_request_kind { TG_REQUEST_CONNECT, TG_REQUEST_MESSAGE, TG_REQUEST_DISCONNECT };
+enum tg_request_kind { TG_REQUEST_CONNECT, TG_REQUEST_MESSAGE, TG_REQUEST_DISCONNECT, TG_REQUEST_HTTP };
 
 /* What an integration gave back. */
 struct tg_answer {
@@ -22,6 +22,7 @@ struct tg_answer {
 };
 
 struct tg_request;
+struct tg_http; /* routes/http.h */
 /* Called once when the pipeline has ended: fault or answer are set. The callee frees the request. */
 typedef void tg_request_done_fn(struct tg_request *request);
 
@@ -40,7 +41,8 @@ struct tg_request {
     char connection_id[TG_CONNID_LEN + 1];
     const struct tg_conn_info *info;
     bool info_counted; /* info is the connection's, by reference; else the handshake's own */
-    struct tg_conn_info *handshake_info; /* CONNECT: the same as info, for the authoriser to fill */
+    struct tg_conn_info *handshake_info; /* CONNECT, HTTP: the same as info, for the authoriser to fill */
+    struct tg_http *http;                /* HTTP: what there is besides; otherwise NULL */
 
     /* Context (spec 3.1). */
     char request_id[TG_REQUEST_ID_LEN + 1];
@@ -52,13 +54,14 @@ struct tg_request {
     struct tg_slice disconnect_reason;
 
     /* Input. */
-    struct tg_headers headers; /* CONNECT: the client's, as on the wire, all of them */
-    struct tg_headers query;   /* CONNECT: decoded names and values in order */
+    struct tg_slice method;    /* CONNECT, HTTP */
+    struct tg_headers headers; /* CONNECT, HTTP: the client's, as on the wire, all of them */
+    struct tg_headers query;   /* CONNECT, HTTP: decoded names and values in order */
     bool has_query;
-    struct tg_slice path, query_text; /* CONNECT: as on the wire, until the first phase is pending */
+    struct tg_slice path, query_text; /* as on the wire; CONNECT: until the first phase is pending */
     uint16_t port;
     bool secure;
-    struct tg_slice body; /* MESSAGE: as received */
+    struct tg_slice body; /* MESSAGE: as received; HTTP: once it was collected */
     bool binary;
 
     /* Progress. */
@@ -67,6 +70,7 @@ struct tg_request {
     void *pending;                              /* its handle */
     struct tg_timer timer;                      /* a retry, or a result that is due later */
     bool retried;
+    bool answered; /* no further phase: the answer stands */
     tg_request_done_fn *done;
     void *owner; /* the handshake, or NULL */
 

@@ -12,9 +12,12 @@
 
 #include "server/base/strings.h"
 
+struct tg_doc_node;
+
 struct tg_static_settings {
-    struct tg_slice root;           /* the directory; required */
-    struct tg_slice index_document; /* a file's name; empty: index.html */
+    const struct tg_doc_node *where; /* the settings' place in the file; not looked at */
+    struct tg_slice root;            /* the directory; required */
+    struct tg_slice index_document;  /* a file's name; empty: index.html */
     /* A file beneath the root that answers for what does not exist: a page of errors (404), or the one page
      * of an application that routes in the browser (200). Empty: none. */
     struct tg_slice fallback;

@@ -1,13 +1,11 @@
 // The back end of a chat. The gateway holds the WebSocket connections and calls this plain HTTP server for each event of
 // them; to speak to a connection, the server posts to the gateway with the AWS SDK, which is the unmodified one.
 'use strict';
-const fs = require('node:fs');
 const http = require('node:http');
-const path = require('node:path');
 const { ApiGatewayManagementApiClient, PostToConnectionCommand } = require('@aws-sdk/client-apigatewaymanagementapi');
 
 const HOST = '127.0.0.1';
-const ports = { page: Number(process.env.PORT || 8000), backEnd: Number(process.env.BACKEND_PORT || 9000) };
+const port = Number(process.env.BACKEND_PORT || 9000);
 const gateway = process.env.GATEWAY || `ws://${HOST}:${process.env.GATEWAY_PORT || 8080}/prod`;
 
 // The credentials are those of tidegate.yaml.
@@ -104,35 +102,17 @@ const backEnd = http.createServer(async (request, response) => {
   }
 });
 
-// The page, told where its gateway is.
-const page = http.createServer((request, response) => {
-  if (request.url.split('?')[0] !== '/') return response.writeHead(404, { 'Content-Type': 'text/plain' }).end('Not found\n');
-  const html = fs.readFileSync(path.join(__dirname, 'index.html'), 'utf8');
-  response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Cache-Control': 'no-store' });
-  response.end(html.replace('ws://127.0.0.1:8080/prod', gateway));
-});
-
-function listen(server, port, variable, what) {
+function start() {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      const taken = `Port ${port}, for ${what}, is taken: end what has it, or choose another with ${variable}=PORT.`;
-      reject(error.code === 'EADDRINUSE' ? new Error(taken) : error);
-    });
-    server.listen(port, HOST, resolve);
+    const taken = `Port ${port}, for the chat's back end, is taken: end what has it, or choose another with BACKEND_PORT=PORT.`;
+    backEnd.once('error', (error) => reject(error.code === 'EADDRINUSE' ? new Error(taken) : error));
+    backEnd.listen(port, HOST, resolve);
   });
 }
 
-async function start() {
-  await listen(backEnd, ports.backEnd, 'BACKEND_PORT', "the chat's back end");
-  await listen(page, ports.page, 'PORT', 'the page');
-  return `http://${HOST}:${ports.page}`;
-}
-
 function stop() {
-  for (const server of [backEnd, page]) {
-    server.close();
-    server.closeAllConnections();
-  }
+  backEnd.close();
+  backEnd.closeAllConnections();
   management.destroy();
 }
 
@@ -140,7 +120,7 @@ module.exports = { start, stop };
 
 if (require.main === module) {
   start().then(
-    (address) => console.log(`The page is at ${address}, its gateway at ${gateway}.`),
+    () => console.log(`The back end of ${gateway} listens on port ${port}.`),
     (error) => { console.error(error.message); process.exit(1); },
   );
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { stop(); process.exit(0); });

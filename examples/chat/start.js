@@ -43,7 +43,8 @@ async function main() {
   if (await answers()) {
     throw new Error(`Port ${port}, for the gateway, is taken: end what has it, or choose another with GATEWAY_PORT=PORT.`);
   }
-  const address = await chat.start();
+  await chat.start();
+  process.env.CHAT_PAGE ||= path.join(__dirname, 'page');
   gateway = spawn(binary, ['serve', '--config', path.join(__dirname, 'tidegate.yaml')], { stdio: 'inherit' });
   gateway.once('error', (error) => { console.error(`Cannot start ${binary}: ${error.message}`); gateway = null; stop(1); });
   gateway.once('exit', async (code, signal) => {
@@ -52,7 +53,7 @@ async function main() {
     stop(1);
   });
   while (!stopping && !(await answers())) await pause(20);
-  if (!stopping) console.log(`\nOpen ${address} in two windows. Ctrl-C stops.\n`);
+  if (!stopping) console.log(`\nOpen http://127.0.0.1:${port}/ in two windows. Ctrl-C stops.\n`);
 }
 
 main().catch((error) => { console.error(error.message); stop(1); });

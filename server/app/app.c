@@ -130,6 +130,14 @@ static void on_signal(void *arg, int number)
 
 /* ---- workers ---- */
 
+/* libuv's threads: as many as all workers' reads of files may hold, and its own four for names. */
+static void size_thread_pool(size_t workers)
+{
+    char text[16];
+    (void)snprintf(text, sizeof text, "%zu", 4 + workers * TG_WORKER_FILE_THREADS);
+    (void)setenv("UV_THREADPOOL_SIZE", text, 0); /* the operator's own value stays; before any thread runs */
+}
+
 /* On the worker's thread. */
 static void on_worker_ended(void *arg)
 {
@@ -244,6 +252,7 @@ static enum tg_err prepare(struct tg_app *app)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     app->worker_count = config->workers > 0 ? (size_t)config->workers : cores > 0 ? (size_t)cores : 1;
     app->worker_count = app->worker_count < WORKERS_MAX ? app->worker_count : WORKERS_MAX;
+    size_thread_pool(app->worker_count);
     app->max_descriptors = client_descriptors(config, &app->log);
     enum tg_err err = tg_model_open(&app->config->model, &app->log);
     if (err == TG_OK) {

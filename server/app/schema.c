@@ -69,8 +69,8 @@ static const struct tg_option http_rows[] = {
      .help = "Longest head of a request, first line included."},
     {"maxHeaders", TG_OPTION_INT, AT(tg_http_settings, max_headers), .fallback = "100", .min = 8, .max = 1000,
      .help = "Most header fields of a request."},
-    {"maxBodyBytes", TG_OPTION_INT, TG_OPTION_UNUSED, AT(tg_http_settings, max_body_bytes), .fallback = "10485760", .min = 0, .max = 1073741824,
-     .help = "Longest body of a request to an HTTP API, when there are such; `@connections` has its own limit of 131072."},
+    {"maxBodyBytes", TG_OPTION_INT, AT(tg_http_settings, max_body_bytes), .fallback = "10485760", .min = 0, .max = 1073741824,
+     .help = "Longest body of a request to an HTTP API; `@connections` has its own limit of 131072."},
     {"maxRequestsPerConnection", TG_OPTION_INT, AT(tg_http_settings, max_requests_per_connection), .fallback = "0", .max = NO_LIMIT,
      .help = "Then the connection is closed; 0: no limit."},
     {"headerTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_http_settings, header_timeout_seconds), .fallback = "10", .max = 3600,
@@ -173,6 +173,76 @@ static const struct tg_option credential_rows[] = {
 static const struct tg_schema credential_schema = {
     .name = "credentials", SCHEMA(tg_credential, credential_rows), .help = "Who may sign requests, and what for."};
 
+static const struct tg_option api_mapping_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_api_mapping, where)},
+    {"domainName", TG_OPTION_STRING, AT(tg_api_mapping, domain_name), .max = 253, .help = "Required where it does not stand under its domain."},
+    {"apiId", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_api_mapping, api_id), .min = 1, .max = 63, .help = "The API."},
+    {"stage", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_api_mapping, stage), .min = 1, .max = 128, .help = "Its stage."},
+    {"apiMappingKey", TG_OPTION_STRING, AT(tg_api_mapping, api_mapping_key), .max = 300,
+     .help = "Path that leads there, of one or more segments, without slashes at its ends; none: whatever no other mapping takes."},
+    {"apiMappingId", TG_OPTION_STRING, AT(tg_api_mapping, api_mapping_id), .max = 128, .help = "Its name; informative."},
+};
+static const struct tg_schema api_mapping_schema = {
+    .name = "apiMappings", SCHEMA(tg_api_mapping, api_mapping_rows), .help = "What of a domain leads to which API and stage."};
+static const struct tg_option domain_name_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_domain_name, where)},
+    {"domainName", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_domain_name, domain_name), .min = 1, .max = 253,
+     .help = "A host name, or `*.example.com`."},
+    {"apiMappings", TG_OPTION_STRUCTS, AT(tg_domain_name, api_mappings), .schema = &api_mapping_schema, .help = "Its paths."},
+    {"domainNameConfigurations", TG_OPTION_NODE, TG_OPTION_UNUSED | TG_OPTION_DISCARD, .help = "Certificates and endpoint types of the native service."},
+    {"tags", TG_OPTION_STRING_MAP, AT(tg_domain_name, tags), .max = 256, .help = "Any pairs."},
+};
+static const struct tg_schema domain_name_schema = {
+    .name = "domainNames", SCHEMA(tg_domain_name, domain_name_rows),
+    .help = "Hosts whose paths lead to APIs: the longest mapping that fits, and what is below it is the path that the API sees."};
+
+static const struct tg_option link_target_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_link_target, where)},
+    {"url", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_link_target, url), .min = 1, .max = 512,
+     .help = "`http://10.0.0.1:8080`, `https://...`, `http://unix:/run/app.sock:`."},
+};
+static const struct tg_schema link_target_schema = {
+    .name = "targets", SCHEMA(tg_link_target, link_target_rows), .help = "One server of a link."};
+static const struct tg_option link_check_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_link_check, where)},
+    {"path", TG_OPTION_STRING, AT(tg_link_check, path), .fallback = "/", .min = 1, .max = 1024, .help = "Asked with GET."},
+    {"host", TG_OPTION_STRING, AT(tg_link_check, host), .max = 253, .help = "`Host` of the request; default: the target's."},
+    {"intervalSeconds", TG_OPTION_DOUBLE, AT(tg_link_check, interval_seconds), .fallback = "10", .max = 3600, .help = "Between checks of a target, by each worker."},
+    {"timeoutMillis", TG_OPTION_INT, AT(tg_link_check, timeout_millis), .fallback = "2000", .min = 1, .max = 600000, .help = "Of a check."},
+    {"healthyThreshold", TG_OPTION_INT, AT(tg_link_check, healthy_threshold), .fallback = "2", .min = 1, .max = 100, .help = "Good checks in a row that make a target healthy."},
+    {"unhealthyThreshold", TG_OPTION_INT, AT(tg_link_check, unhealthy_threshold), .fallback = "2", .min = 1, .max = 100, .help = "Bad checks in a row that make it unhealthy."},
+    {"statusMin", TG_OPTION_INT, AT(tg_link_check, status_min), .fallback = "200", .min = 100, .max = 599, .help = "Lowest good status."},
+    {"statusMax", TG_OPTION_INT, AT(tg_link_check, status_max), .fallback = "399", .min = 100, .max = 599, .help = "Highest good status."},
+};
+static const struct tg_schema link_check_schema = {
+    .name = "healthCheck", SCHEMA(tg_link_check, link_check_rows), .help = "Active checks; absent: none are made."};
+static const struct tg_option link_ejection_rows[] = {
+    {"failures", TG_OPTION_INT, AT(tg_link_ejection, failures), .fallback = "5", .max = 1000000, .help = "Failed calls in a row that take a target out; 0: none do."},
+    {"seconds", TG_OPTION_DOUBLE, AT(tg_link_ejection, seconds), .fallback = "10", .max = 86400, .help = "For how long at first; twice as long each time."},
+    {"maxSeconds", TG_OPTION_DOUBLE, AT(tg_link_ejection, max_seconds), .fallback = "300", .max = 86400, .help = "At most."},
+};
+static const struct tg_schema link_ejection_schema = {
+    .name = "ejection", SCHEMA(tg_link_ejection, link_ejection_rows), .help = "Passive checks: what calls themselves show of a target."};
+static const struct tg_option vpc_link_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_vpc_link, where)},
+    {"vpcLinkId", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_vpc_link, vpc_link_id), .min = 1, .max = 128, .help = "Its name, for the `connectionId` of integrations."},
+    {"name", TG_OPTION_STRING, AT(tg_vpc_link, name), .max = 128, .help = "Its title."},
+    {"targets", TG_OPTION_STRUCTS, TG_OPTION_REQUIRED, AT(tg_vpc_link, targets), .schema = &link_target_schema, .help = "The servers. Beyond the model."},
+    {"healthCheck", TG_OPTION_STRUCT, AT(tg_vpc_link, health_check), .schema = &link_check_schema, .help = "Active checks. Beyond the model."},
+    {"ejection", TG_OPTION_STRUCT, AT(tg_vpc_link, ejection), .schema = &link_ejection_schema, .help = "Passive checks. Beyond the model."},
+    {"maxAttempts", TG_OPTION_INT, AT(tg_vpc_link, max_attempts), .fallback = "3", .min = 1, .max = 8,
+     .help = "Targets tried for one call that can be sent again. Beyond the model."},
+    {"attemptTimeoutMillis", TG_OPTION_INT, AT(tg_vpc_link, attempt_timeout_millis), .fallback = "0", .max = 3600000,
+     .help = "How long one target may take to the head of its answer while the call can go to another; 0: as long as the call may. Beyond the model."},
+    {"tlsConfig", TG_OPTION_STRUCT, AT(tg_vpc_link, tls_config), .schema = &tg_schema_tls, .help = "For `https` targets. Beyond the model."},
+    {"securityGroupIds", TG_OPTION_STRINGS, TG_OPTION_UNUSED | TG_OPTION_DISCARD, .help = "Of the native service."},
+    {"subnetIds", TG_OPTION_STRINGS, TG_OPTION_UNUSED | TG_OPTION_DISCARD, .help = "Of the native service."},
+    {"tags", TG_OPTION_STRING_MAP, AT(tg_vpc_link, tags), .max = 256, .help = "Any pairs."},
+};
+static const struct tg_schema vpc_link_schema = {
+    .name = "vpcLinks", SCHEMA(tg_vpc_link, vpc_link_rows),
+    .help = "A name for several servers that do the same: the call goes to the healthy one with the fewest calls under way."};
+
 static const struct tg_option_name workers_names[] = {{.name = "auto", .value = 0}, {0}};
 static const struct tg_option config_rows[] = {
     {"listeners", TG_OPTION_STRUCTS, TG_OPTION_REQUIRED | TG_OPTION_RESTART, AT(tg_config, listeners), .schema = &listener_schema,
@@ -203,9 +273,10 @@ static const struct tg_option config_rows[] = {
     {"functions", TG_OPTION_STRUCT_MAP, AT(tg_config, model.functions), .schema = &function_schema, .help = "Lambda functions."},
     {"credentials", TG_OPTION_STRUCTS, AT(tg_config, model.credentials), .schema = &credential_schema, .help = "Who may sign requests."},
     {"apis", TG_OPTION_STRUCTS, TG_OPTION_REQUIRED, AT(tg_config, model.apis), .schema = &tg_schema_api, .help = "The APIs served."},
-    {"domainNames", TG_OPTION_NODE, TG_OPTION_NOT_YET | TG_OPTION_DISCARD, .help = "Custom domains; use `hosts` of an API."},
-    {"apiMappings", TG_OPTION_NODE, TG_OPTION_NOT_YET | TG_OPTION_DISCARD, .help = "Paths of custom domains; use `hosts` of an API."},
-    {"vpcLinks", TG_OPTION_NODE, TG_OPTION_UNUSED | TG_OPTION_DISCARD, .help = "Integrations call their URL as it is."},
+    {"domainNames", TG_OPTION_STRUCTS, AT(tg_config, model.domain_names), .schema = &domain_name_schema, .help = "Custom domains."},
+    {"apiMappings", TG_OPTION_STRUCTS, AT(tg_config, model.api_mappings), .schema = &api_mapping_schema,
+     .help = "Paths of custom domains, where they do not stand under their domain."},
+    {"vpcLinks", TG_OPTION_STRUCTS, AT(tg_config, model.vpc_links), .schema = &vpc_link_schema, .help = "Private integrations of several targets."},
 };
 const struct tg_schema tg_schema_config = {
     .name = "The file", SCHEMA(tg_config, config_rows), .check = tg_check_config};

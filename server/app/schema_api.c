@@ -36,10 +36,33 @@ static const struct tg_schema integration_response_schema = {
     .name = "integrationResponses", SCHEMA(tg_integration_response, integration_response_rows), .check = tg_check_integration_response,
     .help = "What becomes of a back end's answer; for non-proxy integrations."};
 
+static const struct tg_option static_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_static_settings, where)},
+    {"directory", TG_OPTION_STRING, REQUIRED, AT(tg_static_settings, root), .min = 1, .max = 4096,
+     .help = "What is served; nothing outside of it is."},
+    {"indexDocument", TG_OPTION_STRING, AT(tg_static_settings, index_document), .fallback = "index.html", .min = 1, .max = 255,
+     .help = "Of a directory."},
+    {"fallbackDocument", TG_OPTION_STRING, AT(tg_static_settings, fallback), .max = 1024,
+     .help = "File that answers for what does not exist: a page of errors, or the one page of an application that routes in the browser."},
+    {"fallbackStatus", TG_OPTION_INT, AT(tg_static_settings, fallback_status), .fallback = "200", .min = 200, .max = 599,
+     .help = "With that file: 200, or 400 to 599."},
+    {"cacheControl", TG_OPTION_STRING, AT(tg_static_settings, cache_control), .max = 256, .help = "`Cache-Control` of files."},
+    {"mediaTypes", TG_OPTION_STRING_MAP, AT(tg_static_settings, types), .min = 1, .max = 256,
+     .help = "Types by file name extension, besides the usual ones."},
+    {"dotFiles", TG_OPTION_BOOL, AT(tg_static_settings, dot_files), .help = "Whether names that begin with a dot are served."},
+    {"precompressed", TG_OPTION_BOOL, AT(tg_static_settings, precompressed),
+     .help = "Serves `NAME.br` and `NAME.gz` in place of `NAME` to clients that accept them."},
+    {"sharedEtags", TG_OPTION_BOOL, AT(tg_static_settings, shared_etags),
+     .help = "ETags by time and size alone, for several machines that serve copies."},
+    {"allowSniffing", TG_OPTION_BOOL, AT(tg_static_settings, allow_sniffing), .help = "Leaves `X-Content-Type-Options: nosniff` out."},
+};
+static const struct tg_schema static_schema = {
+    .name = "static", SCHEMA(tg_static_settings, static_rows), .help = "A directory of files, of `STATIC` integrations."};
+
 static const struct tg_option_name integration_types[] = {
     {.name = "AWS", .value = TG_INTEGRATION_AWS}, {.name = "AWS_PROXY", .value = TG_INTEGRATION_AWS_PROXY},
     {.name = "HTTP", .value = TG_INTEGRATION_HTTP}, {.name = "HTTP_PROXY", .value = TG_INTEGRATION_HTTP_PROXY},
-    {.name = "MOCK", .value = TG_INTEGRATION_MOCK}, {0}};
+    {.name = "MOCK", .value = TG_INTEGRATION_MOCK}, {.name = "STATIC", .value = TG_INTEGRATION_STATIC, .scope = "HTTP"}, {0}};
 static const struct tg_option_name connection_types[] = {{.name = "INTERNET"}, {.name = "VPC_LINK"}, {0}};
 static const struct tg_option_name passthroughs[] = {
     {.name = "WHEN_NO_MATCH", .value = TG_PASS_WHEN_NO_MATCH}, {.name = "WHEN_NO_TEMPLATES", .value = TG_PASS_WHEN_NO_TEMPLATES},
@@ -50,16 +73,16 @@ static const struct tg_option integration_rows[] = {
     {"integrationId", TG_OPTION_STRING, REQUIRED, AT(tg_integration, integration_id), .min = 1, .max = 64,
      .help = "Its name, for the `target` of routes."},
     {"integrationType", TG_OPTION_ENUM, REQUIRED, AT(tg_integration, integration_type), .names = integration_types,
-     .help = "Kind of back end. This version serves `AWS_PROXY`, `HTTP_PROXY` and `MOCK`."},
+     .help = "Kind of back end. This version serves `AWS_PROXY`, `HTTP_PROXY`, `MOCK` and, beyond the model, `STATIC`: files."},
     {"integrationUri", TG_OPTION_STRING, AT(tg_integration, integration_uri), .min = 1, .max = 2048,
      .help = "A URL, or for `AWS_PROXY` `arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function ARN}/invocations`; "
-             "may hold `${stageVariables.name}`. Required unless `MOCK`."},
+             "may hold `${stageVariables.name}`, in an HTTP API the route's `{parameters}` too. Required unless `MOCK` or `STATIC`."},
     {"integrationMethod", TG_OPTION_STRING, AT(tg_integration, integration_method), .fallback = "POST", .min = 1, .max = 64,
-     .help = "HTTP method of the call."},
+     .help = "HTTP method of the call; in an HTTP API `ANY`, the default there: the client's."},
     {"connectionType", TG_OPTION_STRING, AT(tg_integration, connection_type), .fallback = "INTERNET", .names = connection_types,
-     .help = "A VPC link makes no difference: the URL is called as it is."},
+     .help = "`VPC_LINK`: the call goes to a target of the link that `connectionId` names. In a WebSocket API it makes no difference: the URL is called as it is."},
     {"connectionId", TG_OPTION_STRING, AT(tg_integration, connection_id), .min = 1, .max = 1024,
-     .help = "Of a VPC link; without effect."},
+     .help = "The `vpcLinkId` of a VPC link."},
     {"contentHandlingStrategy", TG_OPTION_ENUM, AT(tg_integration, content_handling_strategy), .names = content_handlings,
      .help = "`CONVERT_TO_BINARY` decodes a base64 message before the back end sees it."},
     {"credentialsArn", TG_OPTION_STRING, TG_OPTION_UNUSED, AT(tg_integration, credentials_arn), .help = "Role for the call."},
@@ -69,17 +92,24 @@ static const struct tg_option integration_rows[] = {
     {"payloadFormatVersion", TG_OPTION_STRING, AT(tg_integration, payload_format_version), .fallback = "1.0", .names = payload_versions,
      .help = "Of the event that a function receives."},
     {"requestParameters", TG_OPTION_STRING_MAP, AT(tg_integration, request_parameters), .min = 1, .max = 512,
-     .help = "`integration.request.{header,querystring,path}.{name}` by mapping expressions."},
+     .help = "`integration.request.{header,querystring,path}.{name}` by mapping expressions; in an HTTP API "
+             "`{append,overwrite,remove}:{header,querystring}.{name}` and `overwrite:path`."},
     {"requestTemplates", TG_OPTION_STRING_MAP, TG_OPTION_VERBATIM, AT(tg_integration, request_templates), .max = 32768,
      .help = "Templates by key; for `MOCK`, the one that chooses the status."},
     {"templateSelectionExpression", TG_OPTION_STRING, AT(tg_integration, template_selection_expression), .help = "Chooses the template."},
     {"timeoutInMillis", TG_OPTION_INT, AT(tg_integration, timeout_in_millis), .fallback = "29000", .min = 50, .max = NO_LIMIT,
-     .help = "For the whole call; at most `settings.maxIntegrationTimeoutMillis`."},
+     .help = "For the whole call, in an HTTP API until the head of the answer (30000); at most `settings.maxIntegrationTimeoutMillis`."},
     {"tlsConfig", TG_OPTION_STRUCT, AT(tg_integration, tls_config), .schema = &tg_schema_tls, .help = "For `https` back ends."},
     {"integrationResponses", TG_OPTION_STRUCTS, AT(tg_integration, integration_responses), .schema = &integration_response_schema,
      .help = "What becomes of answers."},
-    {"integrationSubtype", TG_OPTION_STRING, IGNORED, HTTP_ONLY, .help = "A first-class service integration."},
-    {"responseParameters", TG_OPTION_NODE, IGNORED, HTTP_ONLY, .help = "Response mappings by status."},
+    {"integrationSubtype", TG_OPTION_STRING, AT(tg_integration, integration_subtype), HTTP_ONLY,
+     .help = "A first-class service integration: not served by this version."},
+    {"responseParameters", TG_OPTION_NODE, AT(tg_integration, response_parameters_node), HTTP_ONLY,
+     .help = "Response mappings by the integration's status: `{\"200\": {\"overwrite:header.name\": value}}`."},
+    {"websocket", TG_OPTION_BOOL, AT(tg_integration, websocket), HTTP_ONLY,
+     .help = "With `HTTP_PROXY`: WebSocket upgrades of clients go through to the back end as they are. Beyond the model."},
+    {"static", TG_OPTION_STRUCT, AT(tg_integration, files), HTTP_ONLY, .schema = &static_schema,
+     .help = "With `STATIC`: the directory. Beyond the model."},
     {"integrationResponseSelectionExpression", TG_OPTION_STRING, READ_ONLY, .help = "How integration responses are chosen."},
     {"apiGatewayManaged", TG_OPTION_BOOL, READ_ONLY, .help = "Made by a quick create."},
 };
@@ -239,6 +269,13 @@ static const struct tg_schema deployment_schema = {
 static const struct tg_option_name orderings[] = {
     {.name = "concurrent", .value = TG_ORDERING_CONCURRENT}, {.name = "perConnection", .value = TG_ORDERING_PER_CONNECTION}, {0}};
 static const struct tg_option_name slow_consumers[] = {{.name = "close", .value = TG_SLOW_CLOSE}, {.name = "drop", .value = TG_SLOW_DROP}, {0}};
+static const struct tg_option_name trailing_slashes[] = {
+    {.name = "strict", .value = TG_SLASH_STRICT}, {.name = "ignore", .value = TG_SLASH_IGNORE}, {0}};
+static const struct tg_option_name path_decodings[] = {
+    {.name = "decode", .value = TG_PATH_DECODE}, {.name = "preserve", .value = TG_PATH_PRESERVE}, {0}};
+static const struct tg_option_name forwarded_modes[] = {
+    {.name = "rfc7239", .value = TG_FORWARDED_RFC7239}, {.name = "x-forwarded", .value = TG_FORWARDED_X},
+    {.name = "both", .value = TG_FORWARDED_BOTH}, {0}};
 static const struct tg_option settings_rows[] = {
     {"idleTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_api_settings, idle_timeout_seconds), .fallback = "600", .max = NO_LIMIT,
      .help = "Without traffic, the connection is closed with 1001; 0: never."},
@@ -268,17 +305,42 @@ static const struct tg_option settings_rows[] = {
     {"disconnectRetryMillis", TG_OPTION_INT, AT(tg_api_settings, disconnect_retry_millis), .fallback = "1000", .max = 3600000,
      .help = "Pause before the one retry of a `$disconnect` call."},
     {"maxIntegrationTimeoutMillis", TG_OPTION_INT, AT(tg_api_settings, max_integration_timeout_millis), .fallback = "29000", .min = 50, .max = 3600000,
-     .help = "Highest `timeoutInMillis` of an integration."},
+     .help = "Highest `timeoutInMillis` of an integration; 30000 in an HTTP API, unless set."},
     {"messageOrdering", TG_OPTION_ENUM, AT(tg_api_settings, message_ordering), .fallback = "concurrent", .names = orderings,
      .help = "Whether messages of one connection are worked on at the same time or one after the other."},
     {"slowConsumer", TG_OPTION_ENUM, AT(tg_api_settings, slow_consumer), .fallback = "close", .names = slow_consumers,
      .help = "What becomes of a connection whose reply does not fit into the queue: closed with 1011, or the reply is dropped."},
     {"subprotocols", TG_OPTION_STRINGS, AT(tg_api_settings, subprotocols), .min = 1, .max = 128,
      .help = "Chosen from when `$connect` returns none."},
+    {"trailingSlash", TG_OPTION_ENUM, AT(tg_api_settings, trailing_slash), HTTP_ONLY, .fallback = "strict", .names = trailing_slashes,
+     .help = "Whether `/hello/` reaches the route of `/hello`."},
+    {"pathDecoding", TG_OPTION_ENUM, AT(tg_api_settings, path_decoding), HTTP_ONLY, .fallback = "decode", .names = path_decodings,
+     .help = "Whether functions see the path decoded, as the native service shows it, or as it was received."},
+    {"forwardedHeaders", TG_OPTION_ENUM, AT(tg_api_settings, forwarded_headers), HTTP_ONLY, .fallback = "rfc7239", .names = forwarded_modes,
+     .help = "How HTTP back ends learn of the client: `Forwarded`, `X-Forwarded-For` and its like, or both."},
+    {"textTypes", TG_OPTION_STRINGS, AT(tg_api_settings, text_types), HTTP_ONLY, .min = 1, .max = 128,
+     .help = "Media types of bodies that functions get as text and not in base64, besides the native ones."},
+    {"answerIdleTimeoutSeconds", TG_OPTION_DOUBLE, AT(tg_api_settings, idle_answer_seconds), HTTP_ONLY, .fallback = "0", .max = 86400,
+     .help = "A back end that is silent for so long in the body of its answer is cut; 0: never."},
 };
 static const struct tg_schema settings_schema = {
     .name = "settings", SCHEMA(tg_api_settings, settings_rows),
     .help = "What the native service does not let one set; the defaults are its behaviour."};
+
+static const struct tg_option cors_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_cors_settings, where)},
+    {"allowOrigins", TG_OPTION_STRINGS, AT(tg_cors_settings, allow_origins), .min = 1, .max = 512,
+     .help = "`https://example.com`, `*`, `https://*`, `http://*`."},
+    {"allowMethods", TG_OPTION_STRINGS, AT(tg_cors_settings, allow_methods), .min = 1, .max = 64, .help = "Methods, or `*`."},
+    {"allowHeaders", TG_OPTION_STRINGS, AT(tg_cors_settings, allow_headers), .min = 1, .max = 128, .help = "Names of headers, or `*`."},
+    {"exposeHeaders", TG_OPTION_STRINGS, AT(tg_cors_settings, expose_headers), .min = 1, .max = 128, .help = "Names of headers, or `*`."},
+    {"maxAge", TG_OPTION_INT, AT(tg_cors_settings, max_age), .fallback = "-2", .min = -2, .max = 86400,
+     .help = "Seconds that browsers may keep a preflight's answer; -1: they may not; -2: nothing is said."},
+    {"allowCredentials", TG_OPTION_BOOL, AT(tg_cors_settings, allow_credentials), .help = "Not with the origin `*`."},
+};
+static const struct tg_schema cors_schema = {
+    .name = "corsConfiguration", SCHEMA(tg_cors_settings, cors_rows),
+    .help = "With it, the gateway answers preflights, and CORS headers of back ends are dropped."};
 
 static const struct tg_option_name protocol_types[] = {
     {.name = "WEBSOCKET", .value = TG_PROTOCOL_WEBSOCKET}, {.name = "HTTP", .value = TG_PROTOCOL_HTTP}, {0}};
@@ -289,7 +351,7 @@ static const struct tg_option api_rows[] = {
      .help = "Its name in ARNs, events and host names: letters, digits, `-` and `_`."},
     {"name", TG_OPTION_STRING, REQUIRED, AT(tg_api, name), .min = 1, .max = 128, .help = "Its title."},
     {"protocolType", TG_OPTION_ENUM, REQUIRED, AT(tg_api, protocol_type), .names = protocol_types,
-     .help = "This version serves `WEBSOCKET`."},
+     .help = "Kind of API."},
     {"routeSelectionExpression", TG_OPTION_STRING, AT(tg_api, route_selection_expression), .min = 1,
      .help = "Chooses the route of a message: `$request.body.action`. Required for `WEBSOCKET`."},
     {"apiKeySelectionExpression", TG_OPTION_STRING, AT(tg_api, api_key_selection_expression), .fallback = "$request.header.x-api-key",
@@ -297,7 +359,8 @@ static const struct tg_option api_rows[] = {
     {"description", TG_OPTION_STRING, AT(tg_api, description), .max = 1024, .help = "Any text."},
     {"version", TG_OPTION_STRING, AT(tg_api, version), .min = 1, .max = 64, .help = "Any text."},
     {"hosts", TG_OPTION_STRINGS, AT(tg_api, hosts), .min = 1, .max = 253,
-     .help = "Host names that reach this API. Without: a host whose first label is its `apiId`, or any if it is the only API. Beyond the model."},
+     .help = "Host names that reach this API, `*.example.com` among them. Without: a host whose first label is its `apiId`, or any if it "
+             "is the only API of its kind. Beyond the model."},
     {"disableExecuteApiEndpoint", TG_OPTION_BOOL, AT(tg_api, disable_execute_api_endpoint), .help = "`hosts` alone reach this API."},
     {"disableSchemaValidation", TG_OPTION_BOOL, TG_OPTION_UNUSED, AT(tg_api, disable_schema_validation), .help = "Messages are not validated in this version."},
     {"settings", TG_OPTION_STRUCT, AT(tg_api, settings), .schema = &settings_schema, .help = "Beyond the model."},
@@ -309,7 +372,7 @@ static const struct tg_option api_rows[] = {
     {"deployments", TG_OPTION_STRUCTS, IGNORED, .schema = &deployment_schema, .help = "What the file says is deployed."},
     {"tags", TG_OPTION_STRING_MAP, AT(tg_api, tags), .max = 1600, .help = "Any pairs."},
     {"ipAddressType", TG_OPTION_STRING, IGNORED, .names = ip_types, .help = "Listeners decide."},
-    {"corsConfiguration", TG_OPTION_NODE, IGNORED, HTTP_ONLY, .help = "Cross-origin requests."},
+    {"corsConfiguration", TG_OPTION_STRUCT, AT(tg_api, cors_configuration), HTTP_ONLY, .schema = &cors_schema, .help = "Cross-origin requests."},
     {"credentialsArn", TG_OPTION_STRING, IGNORED, HTTP_ONLY, .help = "Part of a quick create."},
     {"routeKey", TG_OPTION_STRING, IGNORED, HTTP_ONLY, .help = "Part of a quick create."},
     {"target", TG_OPTION_STRING, IGNORED, HTTP_ONLY, .help = "Part of a quick create."},

@@ -140,13 +140,36 @@ void tg_check_integration_response(struct tg_options_report *report, const struc
     }
 }
 
+/* What is not given has other values than in a WebSocket API (http-api.md 1.5). */
+static void http_integration_defaults(const struct tg_doc_node *node, struct tg_integration *integration)
+{
+    if (tg_doc_get(node, TG_LIT("integrationMethod")) == NULL) {
+        integration->integration_method = TG_LIT("ANY");
+    }
+    if (tg_doc_get(node, TG_LIT("payloadFormatVersion")) == NULL) {
+        integration->payload_format_version = TG_LIT("2.0");
+    }
+    if (tg_doc_get(node, TG_LIT("timeoutInMillis")) == NULL) {
+        integration->timeout_in_millis = 30000;
+    }
+}
+
 void tg_check_integration(struct tg_options_report *report, const struct tg_doc_node *node,
                           struct tg_slice scope, void *target)
 {
-    const struct tg_integration *integration = target;
+    struct tg_integration *integration = target;
+    bool is_static = integration->integration_type == TG_INTEGRATION_STATIC;
     bool is_mock = integration->integration_type == TG_INTEGRATION_MOCK;
-    if (!is_mock && integration->integration_uri.len == 0) {
+    if (!is_mock && !is_static && integration->integration_uri.len == 0) {
         tg_options_error(report, node, NULL, "the key integrationUri is missing");
+    }
+    if (is_static && integration->files.where == NULL) {
+        tg_options_error(report, node, NULL, "the key static is missing; integrationType STATIC needs it");
+    } else if (!is_static && integration->files.where != NULL) {
+        tg_options_error(report, node, "static", "needs integrationType STATIC");
+    }
+    if (!is_websocket(scope)) {
+        http_integration_defaults(node, integration);
     }
     if (!is_word(integration->integration_method, "!#$%&'*+-.^_`|~")) {
         tg_options_error(report, node, "integrationMethod", "is no HTTP method");
@@ -200,6 +223,25 @@ static void check_authorization(struct tg_options_report *report, const struct t
     }
 }
 
+/* Signatures are checked here; who else may decide is not there yet. */
+static void check_http_route(struct tg_options_report *report, const struct tg_doc_node *node,
+                             const struct tg_route *route)
+{
+    if (route->authorization_type == TG_AUTH_JWT || route->authorization_type == TG_AUTH_CUSTOM) {
+        tg_options_error(report, node, "authorizationType",
+                         "only NONE and AWS_IAM are there for HTTP APIs in this version");
+    }
+    if (route->api_key_required) {
+        tg_options_error(report, node, "apiKeyRequired", "API keys are not there in this version");
+    }
+    if (route->request_parameters.count > 0) {
+        tg_options_error(report, node, "requestParameters", "is for $connect of WEBSOCKET protocol Apis");
+    }
+    if (route->route_responses.count > 0 || route->route_response_selection_expression.len > 0) {
+        tg_options_error(report, node, "routeResponses", "are for WEBSOCKET protocol Apis");
+    }
+}
+
 void tg_check_route(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
                     void *target)
 {
@@ -207,6 +249,7 @@ void tg_check_route(struct tg_options_report *report, const struct tg_doc_node *
     struct tg_slice key = route->route_key;
     struct tg_slice expression = route->route_response_selection_expression;
     if (!is_websocket(scope)) {
+        check_http_route(report, node, route);
         return;
     }
     bool is_known =
@@ -262,6 +305,26 @@ static void check_timeout(struct tg_options_report *report, const struct tg_doc_
                      (long long)limit);
 }
 
+static void check_http_api(struct tg_options_report *report, const struct tg_doc_node *node,
+                           struct tg_api *api)
+{
+    const struct tg_doc_node *settings = tg_doc_get(node, TG_LIT("settings"));
+    struct tg_slice selection = api->route_selection_expression;
+    if (settings == NULL || tg_doc_get(settings, TG_LIT("maxIntegrationTimeoutMillis")) == NULL) {
+        api->settings.max_integration_timeout_millis = 30000;
+    }
+    if (selection.len > 0 && !tg_slice_eq(selection, TG_LIT("${request.method} ${request.path}")) &&
+        !tg_slice_eq(selection, TG_LIT("$request.method $request.path"))) {
+        tg_options_error(report, node, "routeSelectionExpression",
+                         "is ${request.method} ${request.path} for HTTP protocol Apis; leave it out");
+    }
+    for (size_t i = 0; i < api->integrations.count; i++) {
+        struct tg_integration *integration = &api->integrations.items[i];
+        check_timeout(report, integration->where, api->settings.max_integration_timeout_millis,
+                      &integration->timeout_in_millis);
+    }
+}
+
 static void check_websocket_api(struct tg_options_report *report, const struct tg_doc_node *node,
                                 struct tg_api *api)
 {
@@ -301,6 +364,6 @@ void tg_check_api(struct tg_options_report *report, const struct tg_doc_node *no
     if (is_websocket(scope)) {
         check_websocket_api(report, node, api);
     } else {
-        tg_options_error(report, node, "protocolType", "HTTP is not served by this version");
+        check_http_api(report, node, api);
     }
 }

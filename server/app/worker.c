@@ -4,14 +4,17 @@
 #include <stdlib.h>
 
 #include "routes/engine.h"
+#include "routes/links.h"
 #include "routes/session.h"
 #include "server/front/ws.h"
+#include "server/io/work.h"
 
 enum {
     MAIL_MAX = 1024,
     ARENA_CHUNKS = 256, /* 4 KiB each, kept for reuse */
     DRAIN_TICK_MS = 20,
-    CUT_GRACE_MS = 1000 /* after the deadline, for back ends to be told of the connections that ended */
+    CUT_GRACE_MS = 1000, /* after the deadline, for back ends to be told of the connections that ended */
+    WORK_WAITING = 4096  /* reads of files, beyond those with the threads */
 };
 
 enum mail_kind { MAIL_RELOAD, MAIL_DRAIN, MAIL_STATS };
@@ -146,7 +149,12 @@ static void reload(struct tg_worker *worker, struct tg_config *config)
     const struct tg_upstream_options upstream = upstream_options(config);
     worker->config = config; /* the mail's reference */
     worker->engine.max_response = (size_t)config->backends.max_response_bytes;
+    worker->engine.max_body = (size_t)config->http.max_body_bytes;
     tg_engine_reload(&worker->engine, &config->model);
+    if (tg_links_configure(worker->engine.links, &config->model) != TG_OK) {
+        tg_log(worker->options.log, TG_LOG_ERROR, "VPC links not all reloaded: out of memory",
+               TG_KV_INT("worker", worker->options.index));
+    }
     tg_httpd_configure(worker->httpd, &limits);
     tg_upstream_configure(worker->engine.upstream, &upstream);
     tg_config_unref(old);
@@ -248,10 +256,20 @@ static enum tg_err make_clients(struct tg_worker *worker)
         .max_entries = 1024,
     };
     const struct tg_upstream_options upstream = upstream_options(config);
+    const struct tg_work_options work = {.running_max = TG_WORKER_FILE_THREADS, .waiting_max = WORK_WAITING};
     enum tg_err err = tg_resolver_new(worker->loop, &resolver, &worker->resolver);
     if (err == TG_OK) {
         err = tg_upstream_new(worker->loop, worker->resolver, worker->options.log, &upstream,
                               &worker->engine.upstream);
+    }
+    if (err == TG_OK) {
+        err = tg_links_new(worker->engine.upstream, tg_rng_next(&worker->engine.rng), &worker->engine.links);
+    }
+    if (err == TG_OK) {
+        err = tg_links_configure(worker->engine.links, &config->model);
+    }
+    if (err == TG_OK) {
+        err = tg_work_pool_new(worker->loop, &work, &worker->engine.work);
     }
     return err;
 }
@@ -313,6 +331,7 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
     engine->throttles = options->throttles;
     engine->arenas = &worker->arenas;
     engine->max_response = (size_t)worker->config->backends.max_response_bytes;
+    engine->max_body = (size_t)worker->config->http.max_body_bytes;
     enum tg_err err = tg_random_bytes(&seed, sizeof seed);
     tg_rng_seed(&engine->rng, seed);
     if (err == TG_OK) {
@@ -396,6 +415,8 @@ void tg_worker_free(struct tg_worker *worker)
     if (engine->registry != NULL) {
         engine->registry->ops->free(engine->registry);
     }
+    tg_work_pool_free(engine->work);
+    tg_links_free(engine->links);
     if (engine->upstream != NULL) {
         tg_upstream_free(engine->upstream);
     }

@@ -15,6 +15,10 @@
 
 struct tg_worker;
 
+/* Threads of libuv's pool that one worker's reads of files take at most; the app sizes the pool so that
+ * looking up names never waits for a disk. */
+enum { TG_WORKER_FILE_THREADS = 2 };
+
 struct tg_worker_options {
     uint32_t index, node;
     unsigned char id_key[TG_CONNID_KEY_LEN];

@@ -40,8 +40,10 @@ struct tg_call_request {
      * own, as is Upgrade without `upgrade`: those given here are left out. */
     struct tg_headers headers;
     struct tg_slice body; /* whole body, unless stream_body */
-    bool stream_body;     /* the body follows by tg_call_send, chunked, or framed when body_length >= 0 */
-    int64_t body_length;  /* with stream_body: its length, or -1 */
+    bool announce_empty; /* Content-Length: 0 without a body whatever the method; else for POST, PUT and PATCH
+                          */
+    bool stream_body;    /* the body follows by tg_call_send, chunked, or framed when body_length >= 0 */
+    int64_t body_length; /* with stream_body: its length, or -1 */
     /* Asks for a tunnel: the Upgrade field among the headers goes out, and `Connection: Upgrade` with it.
      * Without that field, or with stream_body: TG_EINVAL. See tg_call_events. */
     bool upgrade;

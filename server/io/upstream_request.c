@@ -39,7 +39,7 @@ static bool content_length(const struct tg_call_request *request, uint64_t *leng
         return request->body_length >= 0;
     }
     *length = request->body.len;
-    return request->body.len > 0 || tg_slice_eq(request->method, TG_LIT("POST")) ||
+    return request->body.len > 0 || request->announce_empty || tg_slice_eq(request->method, TG_LIT("POST")) ||
            tg_slice_eq(request->method, TG_LIT("PUT")) || tg_slice_eq(request->method, TG_LIT("PATCH"));
 }
 

@@ -12,7 +12,7 @@ import { waitFor, within } from './lib/wait.mjs';
 const START = fileURLToPath(new URL('../../examples/chat/start.js', import.meta.url));
 
 async function startChat(t) {
-  const ports = { PORT: await freePort(), GATEWAY_PORT: await freePort(), BACKEND_PORT: await freePort() };
+  const ports = { GATEWAY_PORT: await freePort(), BACKEND_PORT: await freePort() };
   const env = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)]));
   const child = spawn(process.execPath, [START, binary()], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const chat = { child, output: '', ...ports };

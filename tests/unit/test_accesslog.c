@@ -214,7 +214,7 @@ static void refuses_bad_formats(void **state)
         {"$context.requestId $context.authorizer.", "the variable `$context.authorizer` does not exist "
                                                     "(nearest: `$context.authorize.error`) at character 20"},
         {"$context.requestId $context. ",
-         "the variable `$context.` does not exist (nearest: `$context.apiId`) at character 20"},
+         "the variable `$context.` does not exist (nearest: `$context.path`) at character 20"},
         {"$context.requestId $input.body", "only `$context.NAME` variables can stand here at character 20"},
         {"$context.requestId ${context.stage}",
          "only `$context.NAME` variables can stand here at character 20"},

@@ -479,6 +479,7 @@ static void begin_iam(struct fixture *fixture, const char *policy)
                                            &fixture->credential.policy, &why),
                          TG_OK);
     }
+    world->request->method = TG_LIT("GET");
     world->request->path = TG_LIT("/prod");
     world->request->query_text = TG_LIT("room=a%20b");
     request_world_header(world, "Host", "abc123.execute-api.us-east-1.amazonaws.com");

@@ -99,7 +99,7 @@ static void latencies_fill_buckets(void **state)
 #define BUCKET(le)                                                                                           \
     "tidegate_integration_latency_seconds_bucket{api_id=\"chat\",stage=\"prod\",route=\"x\",le=\"" le "\"} "
     for (size_t i = 0; i < sizeof microseconds / sizeof microseconds[0]; i++) {
-        tg_metrics_latency(series(workers[i % WORKERS], "x"), microseconds[i] * 1000);
+        tg_metrics_observe(&series(workers[i % WORKERS], "x")->latency, microseconds[i] * 1000);
     }
     char *text = render(workers);
     assert_line(text, "# TYPE tidegate_integration_latency_seconds histogram");

@@ -73,6 +73,8 @@ static void assert_message(struct fixture *f, const char *text, bool is_error, c
     GATEWAY "apis:\n- {apiId: a, name: a, protocolType: WEBSOCKET, routeSelectionExpression: "               \
             "$request.body.a" more "}\n"
 
+#define HTTP_API(more) GATEWAY "apis: [{apiId: a, name: a, protocolType: HTTP, " more "}]\n"
+
 static void test_defaults(void **state)
 {
     struct fixture *f = *state;
@@ -434,8 +436,22 @@ static void test_values_that_do_not_go(void **state)
         {API(", routs: []"), "t:3: apis[0].routs: unknown key; did you mean routes?"},
         {GATEWAY "apis: [{apiId: a.b, name: a, protocolType: WEBSOCKET, routeSelectionExpression: x}]\n",
          "t:2: apis[0].apiId: expected letters, digits, - and _"},
-        {GATEWAY "apis: [{apiId: a, name: a, protocolType: HTTP}]\n",
-         "t:2: apis[0].protocolType: HTTP is not served by this version"},
+        {GATEWAY "apis: [{apiId: a, name: a, protocolType: HTTP, routeSelectionExpression: x}]\n",
+         "t:2: apis[0].routeSelectionExpression: is ${request.method} ${request.path} for HTTP protocol "
+         "Apis; leave "
+         "it out"},
+        {HTTP_API("routes: [{routeKey: GET /a, authorizationType: JWT}]"),
+         "t:2: apis[0].routes[0].authorizationType: only NONE and AWS_IAM are there for HTTP APIs in this "
+         "version"},
+        {HTTP_API("routes: [{routeKey: GET /a, apiKeyRequired: true}]"),
+         "t:2: apis[0].routes[0].apiKeyRequired: API keys are not there in this version"},
+        {HTTP_API("integrations: [{integrationId: s, integrationType: STATIC}]"),
+         "t:2: apis[0].integrations[0]: the key static is missing; integrationType STATIC needs it"},
+        {HTTP_API("integrations: [{integrationId: s, integrationType: HTTP_PROXY}]"),
+         "t:2: apis[0].integrations[0]: the key integrationUri is missing"},
+        {HTTP_API("integrations: [{integrationId: s, integrationType: MOCK, timeoutInMillis: 30001}]"),
+         "t:2: apis[0].integrations[0].timeoutInMillis: must be 50 to 30000; "
+         "settings.maxIntegrationTimeoutMillis of the API can raise that"},
         {API(", hosts: [\"\"]"), "t:3: apis[0].hosts[0]: must be 1 to 253 characters long"},
         {API("") "connectionIdSecret: ''\n", "t:4: connectionIdSecret: must not be empty"},
         {API("") "accountId: 1\n", "t:4: accountId: must be 12 characters long"},
@@ -484,8 +500,6 @@ static void test_warnings(void **state)
                    "t:3: apis[0].models: has no effect in this version");
     assert_message(f, API(ROUTE "a, requestModels: {x: m}}]"), false,
                    "t:3: apis[0].routes[0].requestModels: has no effect in this version");
-    assert_message(f, API("") "domainNames: [{domainName: x}]\n", false,
-                   "t:4: domainNames: has no effect in this version");
 }
 
 int main(void)
