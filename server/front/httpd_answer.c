@@ -1,12 +1,10 @@
 /* Answers: whole, or as they come. */
 #include <assert.h>
-#include <string.h>
 
 #include "server/front/httpd_private.h"
 
 enum {
-    WRITE_NOW = 16384, /* queued bytes that do not wait for the end of the pass */
-    CHUNK_EXTRA = 20,  /* most digits of a chunk's size, two line ends */
+    CHUNK_LINE = 18, /* most digits of a chunk's size, a line end */
     FIRST_FINAL = 200,
     LAST_STATUS = 999
 };
@@ -115,7 +113,7 @@ void http_reply(struct tg_exchange *base, int status, const struct tg_headers *g
             err = write_head(exchange, &head);
         }
         if (err == TG_OK && !exchange->head_method && !has_no_body(status)) {
-            err = tg_buf_append(&conn->out, body);
+            err = http_conn_put(conn, &body, 1);
         }
         conn->close = head.close;
         if (err != TG_OK) {
@@ -206,49 +204,24 @@ void http_write_task(struct tg_task *task)
     }
 }
 
-enum tg_err http_queued(struct http_exchange *exchange)
-{
-    struct http_conn *conn = exchange->conn;
-    if (tg_buf_size(&conn->out) >= WRITE_NOW) {
-        http_conn_write(conn);
-    } else {
-        tg_task_defer(conn->httpd->options.loop, &exchange->write_task);
-    }
-    if (conn->broken) {
-        return TG_ECLOSED;
-    }
-    exchange->full = exchange->full || conn->blocked;
-    return conn->blocked ? TG_EAGAIN : TG_OK;
-}
-
-/* One chunk, whole or not at all. */
-static enum tg_err put_chunk(struct tg_buf *out, struct tg_slice bytes)
+/* The line before a chunk, at the end of `space`. */
+static struct tg_slice chunk_line(char space[CHUNK_LINE], size_t len)
 {
     static const char digits[] = "0123456789abcdef";
-    char size[CHUNK_EXTRA];
-    char *space;
-    size_t at = sizeof size;
-    size[--at] = '\n';
-    size[--at] = '\r';
-    for (size_t rest = bytes.len; rest > 0; rest /= 16) {
-        size[--at] = digits[rest % 16];
+    size_t at = CHUNK_LINE;
+    space[--at] = '\n';
+    space[--at] = '\r';
+    for (; len > 0; len /= 16) {
+        space[--at] = digits[len % 16];
     }
-    size_t head = sizeof size - at;
-    enum tg_err err = tg_buf_reserve(out, head + bytes.len + 2, &space);
-    if (err == TG_OK) {
-        memcpy(space, size + at, head);
-        memcpy(space + head, bytes.ptr, bytes.len);
-        memcpy(space + head + bytes.len, "\r\n", 2);
-        tg_buf_commit(out, head + bytes.len + 2);
-    }
-    return err;
+    return tg_slice_make(space + at, CHUNK_LINE - at);
 }
 
 enum tg_err http_send(struct tg_exchange *base, struct tg_slice bytes)
 {
     struct http_exchange *exchange = http_exchange_of(base);
     struct http_conn *conn = exchange->conn;
-    enum tg_err err;
+    char line[CHUNK_LINE];
     assert(exchange->answer != HTTP_ANSWER_NONE);
     if (conn->transport == NULL || conn->broken || exchange->answer == HTTP_ANSWER_GONE || exchange->shut) {
         return TG_ECLOSED;
@@ -259,16 +232,30 @@ enum tg_err http_send(struct tg_exchange *base, struct tg_slice bytes)
     if (exchange->answer == HTTP_ANSWER_LENGTH && bytes.len > exchange->left) {
         return TG_ELIMIT;
     }
+    struct tg_slice pieces[HTTP_PIECES] = {bytes};
+    size_t count = 1;
     if (exchange->answer == HTTP_ANSWER_CHUNKED) {
-        err = put_chunk(&conn->out, bytes);
-    } else {
-        err = tg_buf_append(&conn->out, bytes);
+        pieces[0] = chunk_line(line, bytes.len);
+        pieces[1] = bytes;
+        pieces[2] = TG_LIT("\r\n");
+        count = 3;
     }
+    enum tg_err err = http_conn_put(conn, pieces, count);
     if (err != TG_OK) {
         return err;
     }
     exchange->left -= exchange->answer == HTTP_ANSWER_LENGTH ? bytes.len : 0;
-    return http_queued(exchange);
+    if (conn->broken) {
+        return TG_ECLOSED;
+    }
+    if (conn->blocked) {
+        exchange->full = true;
+        return TG_EAGAIN;
+    }
+    if (tg_buf_size(&conn->out) > 0) {
+        tg_task_defer(conn->httpd->options.loop, &exchange->write_task);
+    }
+    return TG_OK;
 }
 
 /* The last words of an answer, and what becomes of the connection. */

@@ -1,6 +1,8 @@
 /* Listening sockets of the HTTP server. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -9,7 +11,13 @@
 
 enum {
     ACCEPTS_PER_PASS = 64, /* so that a storm of newcomers does not starve those who are there */
-    PAUSE_MS = 50          /* without descriptors */
+    PAUSE_MS = 50,         /* without descriptors */
+    /* After so many seconds of silence a client's system is asked whether it is still there, so often, so
+     * many times: where nothing is to be sent, in a stream or a tunnel, nothing else would show that it is
+     * not. */
+    ALIVE_IDLE_S = 300,
+    ALIVE_INTERVAL_S = 30,
+    ALIVE_PROBES = 4
 };
 
 struct tg_listener {
@@ -95,6 +103,17 @@ static void on_ready(void *arg, bool readable, bool writable)
     }
 }
 
+/* What a listening socket has is passed on to those that it accepts. A unix socket knows none of it, nor
+ * needs it. */
+static void keep_alive(int fd)
+{
+    int on = 1, idle = ALIVE_IDLE_S, interval = ALIVE_INTERVAL_S, probes = ALIVE_PROBES;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
 enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port)
 {
     struct tg_listener *listener = calloc(1, sizeof *listener);
@@ -102,6 +121,7 @@ enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port)
         (void)close(fd);
         return TG_ENOMEM;
     }
+    keep_alive(fd);
     listener->httpd = httpd;
     listener->fd = fd;
     listener->port = port;

@@ -134,6 +134,10 @@ void http_conn_next(struct http_conn *conn);
 
 /* ---- httpd_write.c ---- */
 
+/* Queues these pieces, whole or not at all, and writes at once if it is much. At most HTTP_PIECES; while an
+ * exchange is under way. TG_ENOMEM. */
+enum { HTTP_PIECES = TG_TRANSPORT_PIECES - 1 };
+enum tg_err http_conn_put(struct http_conn *conn, const struct tg_slice *pieces, size_t count) TG_MUST_CHECK;
 /* Writes what the socket takes of conn->out. While an exchange is under way nobody is called and the
  * connection stays; otherwise, once all is out, the connection goes on or is gone. */
 void http_conn_write(struct http_conn *conn);
@@ -185,9 +189,6 @@ enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_hea
 enum tg_err http_send(struct tg_exchange *base, struct tg_slice bytes) TG_MUST_CHECK;
 void http_end(struct tg_exchange *base, bool whole);
 void http_write_task(struct tg_task *task);
-/* Has what is in conn->out written at the end of this pass, or now if it is much. TG_OK, TG_EAGAIN,
- * TG_ECLOSED: as of send. */
-enum tg_err http_queued(struct http_exchange *exchange);
 enum tg_err http_tunnel(struct tg_exchange *base, const struct tg_headers *headers,
                         const struct tg_body_events *events, void *arg) TG_MUST_CHECK;
 void http_shut(struct tg_exchange *base);

@@ -1,8 +1,11 @@
 /* A connection of the HTTP server: writing what is queued, and what follows when all is out. */
+#include <string.h>
+
 #include "server/front/httpd_private.h"
 
 enum {
-    KEEP_MAX = 4096, /* memory of the queue that stays with a streamed answer while nothing is queued */
+    WRITE_NOW = 16384, /* queued bytes that do not wait for the end of the pass */
+    KEEP_MAX = 4096,   /* memory of the queue that stays with a streamed answer while nothing is queued */
     LINGER_MS = 2000
 };
 
@@ -67,6 +70,80 @@ void http_conn_write_late(struct http_conn *conn)
     http_conn_abort(conn);
 }
 
+/* What the socket has left of the queue and the pieces is queued. */
+static enum tg_err keep_rest(struct http_conn *conn, const struct tg_slice *pieces, size_t count, size_t put)
+{
+    enum tg_err err = TG_OK;
+    size_t queued = tg_buf_size(&conn->out);
+    size_t first = put < queued ? put : queued;
+    tg_buf_consume(&conn->out, first);
+    put -= first;
+    for (size_t i = 0; err == TG_OK && i < count; i++) {
+        size_t skip = put < pieces[i].len ? put : pieces[i].len;
+        put -= skip;
+        err = tg_buf_append(&conn->out, tg_slice_from(pieces[i], skip));
+    }
+    return err;
+}
+
+/* Writes the queue and what comes behind it in one go, without copying more than the socket leaves. */
+static enum tg_err write_through(struct http_conn *conn, const struct tg_slice *pieces, size_t count)
+{
+    struct tg_slice all[TG_TRANSPORT_PIECES] = {tg_buf_slice(&conn->out)};
+    size_t put = 0, len = all[0].len;
+    for (size_t i = 0; i < count; i++) {
+        all[i + 1] = pieces[i];
+        len += pieces[i].len;
+    }
+    enum tg_err err = tg_transport_write_pieces(conn->transport, all, count + 1, &put);
+    if (err != TG_OK && err != TG_EAGAIN) {
+        tg_buf_free(&conn->out);
+        http_conn_break(conn);
+        return TG_OK;
+    }
+    http_count(&conn->httpd->counters.bytes_out, put);
+    if (put == len) {
+        tg_buf_clear(&conn->out);
+        emptied(conn);
+        return TG_OK;
+    }
+    err = keep_rest(conn, pieces, count, put);
+    if (err != TG_OK) {
+        http_conn_break(conn); /* in the middle of something */
+        return err;
+    }
+    start_waiting(conn);
+    return TG_OK;
+}
+
+enum tg_err http_conn_put(struct http_conn *conn, const struct tg_slice *pieces, size_t count)
+{
+    size_t len = 0;
+    char *space;
+    for (size_t i = 0; i < count; i++) {
+        len += pieces[i].len;
+    }
+    bool much = tg_buf_size(&conn->out) + len >= WRITE_NOW && !conn->blocked && !conn->broken;
+    if (much && tg_transport_gathers(conn->transport)) {
+        return write_through(conn, pieces, count);
+    }
+    enum tg_err err = tg_buf_reserve(&conn->out, len, &space);
+    if (err != TG_OK) {
+        return err;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].len > 0) {
+            memcpy(space, pieces[i].ptr, pieces[i].len);
+            space += pieces[i].len;
+        }
+    }
+    tg_buf_commit(&conn->out, len);
+    if (much) {
+        http_conn_write(conn);
+    }
+    return TG_OK;
+}
+
 void http_conn_write(struct http_conn *conn)
 {
     while (tg_buf_size(&conn->out) > 0 && !conn->blocked && !conn->broken) {
@@ -80,6 +157,9 @@ void http_conn_write(struct http_conn *conn)
         } else {
             tg_buf_consume(&conn->out, put);
             http_count(&conn->httpd->counters.bytes_out, put);
+            if (tg_buf_size(&conn->out) > 0 && tg_transport_gathers(conn->transport)) {
+                start_waiting(conn); /* the socket is full: that needs no second try */
+            }
         }
     }
     if (conn->broken && conn->exchange == NULL) {

@@ -163,6 +163,27 @@ static enum tg_err plain_write(struct tg_transport *transport, struct tg_slice b
     return TG_OK;
 }
 
+static enum tg_err plain_write_pieces(struct tg_transport *transport, const struct tg_slice *pieces,
+                                      size_t count, size_t *put)
+{
+    struct iovec parts[TG_TRANSPORT_PIECES];
+    struct msghdr message = {.msg_iov = parts};
+    ssize_t len;
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].len > 0) {
+            parts[message.msg_iovlen++] = (struct iovec){(void *)pieces[i].ptr, pieces[i].len};
+        }
+    }
+    do {
+        len = sendmsg(transport->fd, &message, MSG_NOSIGNAL);
+    } while (len < 0 && errno == EINTR);
+    if (len < 0) {
+        return errno == EAGAIN ? TG_EAGAIN : TG_EIO;
+    }
+    *put = (size_t)len;
+    return TG_OK;
+}
+
 static bool plain_pending(const struct tg_transport *transport)
 {
     (void)transport;
@@ -183,6 +204,7 @@ static const struct tg_transport_ops plain_ops = {
     .handshake = plain_handshake,
     .read = plain_read,
     .write = plain_write,
+    .write_pieces = plain_write_pieces,
     .pending = plain_pending,
     .finish = plain_finish,
     .destroy = plain_destroy,
@@ -317,6 +339,18 @@ enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice b
         update_interest(transport);
     }
     return err;
+}
+
+enum tg_err tg_transport_write_pieces(struct tg_transport *transport, const struct tg_slice *pieces,
+                                      size_t count, size_t *put)
+{
+    assert(transport->state == TG_TRANSPORT_OPEN && count <= TG_TRANSPORT_PIECES);
+    return transport->ops->write_pieces(transport, pieces, count, put);
+}
+
+bool tg_transport_gathers(const struct tg_transport *transport)
+{
+    return transport->ops->write_pieces != NULL;
 }
 
 /* Takes the transport out of the loop; its memory goes now or when the call under way is over. */

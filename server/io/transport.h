@@ -51,6 +51,13 @@ enum tg_err tg_transport_read(struct tg_transport *transport, char *space, size_
  * SIGPIPE. */
 enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice bytes,
                                size_t *put) TG_MUST_CHECK;
+/* The same for several pieces, the first of which are written first; not all empty, at most
+ * TG_TRANSPORT_PIECES. Only where tg_transport_gathers says so: TLS would make a record of each. There, less
+ * than all on TG_OK means that the socket is full. */
+enum { TG_TRANSPORT_PIECES = 4 };
+enum tg_err tg_transport_write_pieces(struct tg_transport *transport, const struct tg_slice *pieces,
+                                      size_t count, size_t *put) TG_MUST_CHECK;
+bool tg_transport_gathers(const struct tg_transport *transport);
 /* Ends it at once, without a callback; NULL is allowed. */
 void tg_transport_close(struct tg_transport *transport);
 /* Half-closes the write side, so that what was written reaches the peer before a close (lingering close). */

@@ -13,6 +13,9 @@ struct tg_transport_ops {
     /* As in transport.h; they set read_needs_write and write_needs_read. */
     enum tg_err (*read)(struct tg_transport *transport, char *space, size_t cap, size_t *got);
     enum tg_err (*write)(struct tg_transport *transport, struct tg_slice bytes, size_t *put);
+    /* NULL: bytes of several places are joined by the caller. */
+    enum tg_err (*write_pieces)(struct tg_transport *transport, const struct tg_slice *pieces, size_t count,
+                                size_t *put);
     /* Bytes can be read whatever the socket says. */
     bool (*pending)(const struct tg_transport *transport);
     /* Before the write side is shut down; before the descriptor is closed. */

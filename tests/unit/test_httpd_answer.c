@@ -317,9 +317,11 @@ static void gives_steady_readers_their_time(void **state)
     assert_true(tg_loop_now_ms(world->loop) - start > 2 * LIMIT_MS);
     assert_int_equal(COUNTED(world, timed_out), 0);
     assert_int_equal(stream.seen->aborts, 0);
-    client_close(&client);
+    /* Until it stops. */
     WAIT(world, stream.seen->aborts == 1);
+    assert_int_equal(COUNTED(world, timed_out), 1);
     stream_end(&stream, false);
+    client_close(&client);
 }
 
 static void tells_once_when_the_client_goes(void **state)

@@ -330,6 +330,22 @@ static void gives_steady_senders_their_time(void **state)
     stream_reply(&stream, 200, "done");
     assert_answer(&client, 200, "done");
     stream_free(&stream);
+    /* But none that stops. */
+    client_send(&client, POST("30") "x");
+    stream_open(&stream, world, 2);
+    stream_take(&stream, 0);
+    WAIT(world, stream.pieces == 1);
+    start = tg_loop_now_ms(world->loop);
+    WAIT(world, tg_loop_now_ms(world->loop) > start + LIMIT_MS / 2);
+    client_send(&client, "x");
+    WAIT(world, stream.pieces == 2);
+    assert_int_equal(stream.ends, 0);
+    WAIT(world, stream.ends == 1);
+    assert_int_equal(stream.end_err, TG_ETIMEOUT);
+    assert_true(tg_loop_now_ms(world->loop) - start >= LIMIT_MS + LIMIT_MS / 2);
+    stream_reply(&stream, 408, "late");
+    assert_answer(&client, 408, "late");
+    stream_free(&stream);
     client_close(&client);
 }
 

@@ -43,6 +43,7 @@ static void answers_clients_that_have_said_all(void **state)
             }
             assert_answer(&client, 200, want[i]);
             assert_true(!says_close(&client) || i == 2);
+            assert_true(!late || says_close(&client) == (i == 2));
         }
         assert_closed(&client);
         WAIT(world, tg_httpd_count(world->httpd) == 0);

@@ -275,6 +275,35 @@ static void survives_the_end_of_descriptors(void **state)
     client_close(&kept);
 }
 
+/* The server's end of a connection. */
+static int other_end(const struct client *client)
+{
+    struct sockaddr_in name, peer;
+    socklen_t len = sizeof name;
+    assert_int_equal(getsockname(client->fd, (struct sockaddr *)&name, &len), 0);
+    for (int fd = 0; fd < 1024; fd++) {
+        len = sizeof peer;
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET &&
+            peer.sin_port == name.sin_port) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static void asks_whether_silent_clients_are_there(void **state)
+{
+    struct world *world = *state;
+    struct client client;
+    int on = 0;
+    socklen_t len = sizeof on;
+    client_open(&client, world);
+    WAIT(world, tg_httpd_count(world->httpd) == 1);
+    assert_int_equal(getsockopt(other_end(&client), SOL_SOCKET, SO_KEEPALIVE, &on, &len), 0);
+    assert_int_equal(on, 1);
+    client_close(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +314,7 @@ int main(void)
         HTTPD_TEST(takes_its_time_where_nothing_limits_it),
         HTTPD_TEST(drains),
         HTTPD_TEST(holds_to_the_limit_of_connections),
+        HTTPD_TEST(asks_whether_silent_clients_are_there),
         cmocka_unit_test_setup_teardown(survives_the_end_of_descriptors, world_setup, restore_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

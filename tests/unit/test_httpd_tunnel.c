@@ -7,8 +7,9 @@
 
 #include "tests/unit/httpd_streams.h"
 
-#define OPEN "GET /tunnel HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"
-#define HEAD "HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nConnection: Upgrade\r\n\r\n"
+#define OPEN           "GET /tunnel HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"
+#define OPEN_WEBSOCKET "GET /tunnel HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+#define HEAD           "HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nConnection: Upgrade\r\n\r\n"
 
 static struct tg_header fields[] = {
     {TG_LIT_INIT("upgrade"), TG_LIT_INIT("other")},
@@ -94,7 +95,7 @@ static void half_closes_both_ways(void **state)
     for (int client_first = 0; client_first < 2; client_first++) {
         struct client client;
         struct stream stream;
-        tunnel_open(&client, &stream, world, OPEN);
+        tunnel_open(&client, &stream, world, client_first ? OPEN : OPEN_WEBSOCKET);
         client_expect(&client, HEAD);
         for (int step = 0; step < 2; step++) {
             if (step == client_first) { /* the handler's side */
@@ -162,6 +163,9 @@ static void holds_both_ways(void **state)
     tg_httpd_configure(world->httpd, &world->options.limits);
     tunnel_open(&client, &stream, world, OPEN);
     client_expect(&client, HEAD);
+    uint64_t start = tg_loop_now_ms(world->loop);
+    WAIT(world, tg_loop_now_ms(world->loop) > start + 40);
+    assert_int_equal(stream.ends, 0);
     stream.hold_on_bytes = true;
     size_t before = (size_t)COUNTED(world, bytes_in);
     for (int idle = 0; idle < 20; idle++) {
@@ -180,7 +184,7 @@ static void holds_both_ways(void **state)
         given += PIECE;
     }
     assert_int_equal(err, TG_EAGAIN);
-    uint64_t start = tg_loop_now_ms(world->loop);
+    start = tg_loop_now_ms(world->loop);
     WAIT(world, tg_loop_now_ms(world->loop) > start + 40);
     assert_int_equal(stream.rooms, 0);
     assert_int_equal(COUNTED(world, timed_out), 0);
@@ -301,6 +305,26 @@ static void refuses_what_cannot_become_one(void **state)
     assert_int_equal(COUNTED(world, tunnels_open), 0);
 }
 
+/* Where a body broke off, nobody knows what the next bytes are. */
+static void does_not_follow_a_broken_body(void **state)
+{
+    struct world *world = *state;
+    struct client client;
+    struct stream stream;
+    client_open(&client, world);
+    client_send(&client, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\n\r\n");
+    stream_open(&stream, world, 1);
+    stream_take(&stream, 0);
+    WAIT(world, stream.ends == 1);
+    assert_int_equal(stream.end_err, TG_EPROTO);
+    assert_int_equal(stream_tunnel(&stream, &switching), TG_EINVAL);
+    stream_reply(&stream, 400, "no");
+    assert_answer(&client, 400, "no");
+    assert_closed(&client);
+    stream_free(&stream);
+    client_close(&client);
+}
+
 static void follows_a_body_that_was_read(void **state)
 {
     struct world *world = *state;
@@ -349,11 +373,17 @@ static void outlives_draining_until_it_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STREAM_TEST(passes_bytes_both_ways),       STREAM_TEST(half_closes_both_ways),
-        STREAM_TEST(tells_of_an_early_end),        STREAM_TEST(holds_both_ways),
-        STREAM_TEST(tells_when_the_client_goes),   STREAM_TEST(cuts_tunnels),
-        STREAM_TEST(writes_all_before_it_ends),    STREAM_TEST(refuses_what_cannot_become_one),
-        STREAM_TEST(follows_a_body_that_was_read), STREAM_TEST(outlives_draining_until_it_is_cut),
+        STREAM_TEST(passes_bytes_both_ways),
+        STREAM_TEST(half_closes_both_ways),
+        STREAM_TEST(tells_of_an_early_end),
+        STREAM_TEST(holds_both_ways),
+        STREAM_TEST(tells_when_the_client_goes),
+        STREAM_TEST(cuts_tunnels),
+        STREAM_TEST(writes_all_before_it_ends),
+        STREAM_TEST(refuses_what_cannot_become_one),
+        STREAM_TEST(does_not_follow_a_broken_body),
+        STREAM_TEST(follows_a_body_that_was_read),
+        STREAM_TEST(outlives_draining_until_it_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

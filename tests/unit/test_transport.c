@@ -319,6 +319,72 @@ static void test_reset_by_the_peer(void **state)
     assert_int_equal(tg_transport_write(pair->client.transport, TG_LIT("x"), &len), TG_EIO);
 }
 
+static void test_pieces(void **state)
+{
+    enum { BLOCK = 65536 };
+    static const struct tg_slice words[] = {
+        TG_LIT_INIT("one "), {NULL, 0}, TG_LIT_INIT("two "), TG_LIT_INIT("three")};
+    struct pair *pair = *state;
+    char space[64];
+    static char block[BLOCK];
+    const struct tg_slice blocks[] = {{block, BLOCK}, {block, BLOCK}};
+    size_t len = 0;
+    enum tg_err err = TG_OK;
+    open_pair(pair, "127.0.0.1:0");
+    assert_true(tg_transport_gathers(pair->client.transport));
+    assert_int_equal(tg_transport_write_pieces(pair->client.transport, words, 4, &len), TG_OK);
+    assert_int_equal(len, 13);
+    tg_transport_want(pair->server.transport, true, false);
+    wait_readable(pair, &pair->server, 1);
+    assert_int_equal(read_some(&pair->server, space, sizeof(space), &len), TG_OK);
+    assert_true(tg_slice_eq(tg_slice_make(space, len), TG_LIT("one two three")));
+    /* Full is full: what was put short is followed by TG_EAGAIN. */
+    for (len = 2 * BLOCK; len == 2 * BLOCK && err == TG_OK;) {
+        err = tg_transport_write_pieces(pair->client.transport, blocks, 2, &len);
+    }
+    assert_int_equal(tg_transport_write_pieces(pair->client.transport, blocks, 2, &len), TG_EAGAIN);
+    tg_transport_close(pair->server.transport);
+    pair->server.transport = NULL;
+    while (err == TG_OK || err == TG_EAGAIN) {
+        err = tg_transport_write_pieces(pair->client.transport, words, 4, &len);
+    }
+    assert_int_equal(err, TG_EIO);
+}
+
+static void test_unacked(void **state)
+{
+    enum { BLOCK = 65536 };
+    static char block[BLOCK];
+    struct pair *pair = *state;
+    size_t len = 0;
+    open_pair(pair, "127.0.0.1:0");
+    assert_int_equal(tg_transport_unacked(pair->client.transport), 0);
+    while (tg_transport_write(pair->client.transport, tg_slice_make(block, BLOCK), &len) == TG_OK) {
+    }
+    size_t full = tg_transport_unacked(pair->client.transport);
+    assert_true(full > 0);
+    /* The peer's system need not acknowledge at once. */
+    uint64_t deadline = tg_loop_now_ns() + UINT64_C(10000000000);
+    while (tg_transport_unacked(pair->client.transport) > 0) {
+        assert_true(tg_loop_now_ns() < deadline);
+        enum tg_err err = read_some(&pair->server, block, BLOCK, &len);
+        assert_true(err == TG_OK || err == TG_EAGAIN);
+    }
+}
+
+static void test_reset_by_us(void **state)
+{
+    struct pair *pair = *state;
+    char space[8];
+    size_t len;
+    open_pair(pair, "127.0.0.1:0");
+    tg_transport_reset(pair->server.transport);
+    pair->server.transport = NULL;
+    tg_transport_want(pair->client.transport, true, false);
+    wait_readable(pair, &pair->client, 1);
+    assert_int_equal(read_some(&pair->client, space, sizeof(space), &len), TG_EIO);
+}
+
 static void test_accept_of_no_socket(void **state)
 {
     struct pair *pair = *state;
@@ -339,7 +405,10 @@ int main(void)
         TEST(test_closed_by_its_callbacks),
         TEST(test_nothing_unwanted),
         TEST(test_full_socket),
+        TEST(test_pieces),
+        TEST(test_unacked),
         TEST(test_reset_by_the_peer),
+        TEST(test_reset_by_us),
         TEST(test_accept_of_no_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
