@@ -316,7 +316,8 @@ static inline char ask_for(struct field *field, const struct tg_call_request *re
     RUN_UNTIL(field->world, record.ends > 0);
     if (record.err == TG_OK) {
         assert_int_equal(tg_buf_size(&record.body), 1);
-        letter = tg_buf_slice(&record.body).ptr[0];
+        struct tg_slice body = tg_buf_slice(&record.body);
+        letter = body.ptr != NULL ? body.ptr[0] : '!';
     }
     *err = record.err;
     record_free(&record);
