@@ -5,7 +5,7 @@
 #include "server/base/crypto.h"
 #include "server/base/headers.h"
 
-enum { TG_REQUEST_ID_LEN = 16, TG_UUID_LEN = 36, TG_TRACE_ID_MAX = 64 };
+enum { TG_REQUEST_ID_LEN = 16, TG_UUID_LEN = 36, TG_TRACE_ID_MAX = 192 };
 
 /* Sixteen characters of URL-safe base64, as requestId and x-amz-apigw-id; NUL-terminated. */
 void tg_request_id_make(struct tg_rng *rng, char out[TG_REQUEST_ID_LEN + 1]);

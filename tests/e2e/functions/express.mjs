@@ -3,6 +3,7 @@ import codegenieExpress from '@codegenie/serverless-express';
 import express from 'express';
 import serverless from 'serverless-http';
 
+const BINARY = ['application/octet-stream', 'image/png'];
 const app = express();
 app.use(express.json());
 app.use(express.urlencoded({ extended: false }));
@@ -17,5 +18,5 @@ app.get('/broken', () => {
 });
 app.use((error, req, res, next) => (res.headersSent ? next(error) : res.status(500).json({ error: error.message })));
 
-export const codegenie = codegenieExpress({ app });
-export const serverlessHttp = serverless(app, { binary: ['application/octet-stream', 'image/png'] });
+export const codegenie = codegenieExpress({ app, binarySettings: { contentTypes: BINARY } });
+export const serverlessHttp = serverless(app, { binary: BINARY });

@@ -56,6 +56,16 @@ export function wsApi({ apiId = 'chat', integrations = [], routes = [], stages =
   };
 }
 
+// An HTTP API whose only stage is $default.
+export function httpApi({ apiId = 'web', integrations = [], routes = [], stages = [{ stageName: '$default' }], ...rest } = {}) {
+  return { apiId, name: apiId, protocolType: 'HTTP', integrations, routes, stages, ...rest };
+}
+
+// An HTTP_PROXY integration that calls with the client's method.
+export function forward(integrationId, integrationUri, extra = {}) {
+  return { integrationId, integrationType: 'HTTP_PROXY', integrationUri, ...extra };
+}
+
 // The usual API: every phase and a two-way "echo" handled by the function "app".
 export function appApi({ integrations = [], routes = [], without = [], ...rest } = {}) {
   const usual = [route('$connect', 'app'), route('$disconnect', 'app'), route('$default', 'app'), twoWay('echo', 'app')];
