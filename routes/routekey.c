@@ -20,15 +20,24 @@ enum tg_routekey_method tg_routekey_method(struct tg_slice name)
     return TG_ROUTEKEY_METHOD_COUNT;
 }
 
+/* `..`, as servers read it that take `\` for a slash, or cut a segment at `;`. */
+static bool steps_up(const char *at, const char *end)
+{
+    return end - at >= 2 && at[0] == '.' && at[1] == '.' &&
+           (end - at == 2 || at[2] == '/' || at[2] == '\\' || at[2] == ';');
+}
+
 bool tg_routekey_allows(struct tg_slice decoded)
 {
-    struct tg_slice rest = decoded;
-    while (rest.ptr != NULL) {
-        if (tg_slice_eq(tg_slice_cut(rest, '/', &rest), TG_LIT(".."))) {
+    const char *end = decoded.ptr + decoded.len;
+    bool first = true; /* of a segment */
+    for (const char *at = decoded.ptr; at < end; at++) {
+        if (*at == '\0' || (first && steps_up(at, end))) {
             return false;
         }
+        first = *at == '/' || *at == '\\';
     }
-    return tg_slice_find(decoded, '\0') == decoded.len;
+    return true;
 }
 
 /* Reads a key from left to right. */

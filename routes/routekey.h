@@ -51,8 +51,8 @@ enum tg_err tg_routekey_parse(struct tg_arena *arena, struct tg_slice text, stru
                               struct tg_slice *error) TG_MUST_CHECK;
 
 /* Whether requests with this in their path, a part of it that is percent-decoded, are served at all: no `..`
- * between slashes (nothing behind the gateway may resolve it across the route that was matched, spec 1.3) and
- * no NUL. */
+ * between slashes (nothing behind the gateway may resolve it across the route that was matched, spec 1.3),
+ * which some servers also find between backslashes or before a `;`, and no NUL. */
 bool tg_routekey_allows(struct tg_slice decoded);
 
 /* The method of a request, case-sensitive; TG_ROUTEKEY_METHOD_COUNT: none that a key can name. */

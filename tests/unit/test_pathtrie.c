@@ -235,9 +235,10 @@ static void dots(void **state)
 {
     (void)state;
     static const char *const keys[] = {"ANY /{p+}", "GET /./a", NULL};
-    static const char *const refused[] = {"",          "a",     "*",        "/..",         "/a/..",
-                                          "/../a",     "/%2e.", "/a/.%2E/", "/a%2f..%2fb", "/a/..%2Fb",
-                                          "/a/b%2F..", "/%00",  "/a%00",    "/a/../../b"};
+    static const char *const refused[] = {"",          "a",         "*",        "/..",         "/a/..",
+                                          "/../a",     "/%2e.",     "/a/.%2E/", "/a%2f..%2fb", "/a/..%2Fb",
+                                          "/a/b%2F..", "/%00",      "/a%00",    "/a/../../b",  "/a/..;/b",
+                                          "/..;x",     "/%2e.%3bx", "/..\\b",   "/a/b%5c..",   "/a%5c..%5cb"};
     static const char *const rows[][3] = {
         {"GET /./a", "GET /./a"},
         {"GET /%2e/a", "GET /./a"},
