@@ -28,6 +28,10 @@ enum tg_err tg_http_match(struct tg_request *request)
     struct tg_http *http = request->http;
     const struct tg_api *api = request->api;
     struct tg_pathtrie_match match;
+    if (tg_slice_eq(http->method, TG_LIT("CONNECT"))) {
+        /* A proxy behind us would make a tunnel of the pool's connection. */
+        return tg_request_fail(request, TG_FAULT_BAD_REQUEST, TG_LIT("CONNECT is for proxies"));
+    }
     enum tg_err err = tg_pathtrie_match(api->paths, http->method, http->place.path,
                                         api->settings.trailing_slash, &request->arena, &match);
     if (err == TG_EINVAL) {
