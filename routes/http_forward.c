@@ -434,8 +434,10 @@ enum tg_err tg_http_forward(struct tg_request *request)
         err = make_target(request, where, &call->headers, &call->target);
     }
     bool mapped = tg_headers_first(&call->headers, TG_LIT("Host")) != NULL; /* a mapping may choose it */
-    if (err == TG_OK && !mapped && where->host_header.len > 0) {
-        err = tg_headers_add(&call->headers, &request->arena, TG_LIT("Host"), where->host_header);
+    if (err == TG_OK && !mapped) {
+        /* An ARN names no host: the targets of a load balancer are told the client's. */
+        struct tg_slice host = where->whole_path ? request->http->exchange->host : where->host_header;
+        err = tg_headers_add(&call->headers, &request->arena, TG_LIT("Host"), host);
     }
     if (err == TG_OK) {
         err = tg_arena_defer(&request->arena, free_unsent, forward);
