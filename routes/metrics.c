@@ -250,8 +250,7 @@ static enum tg_err collect(struct tg_metrics *metrics, struct totals *totals)
     return err;
 }
 
-/* A label's value: backslash, quote and newline escaped. */
-static enum tg_err put_label(struct tg_buf *out, const char *before, struct tg_slice value)
+enum tg_err tg_metrics_put_label(struct tg_buf *out, const char *before, struct tg_slice value)
 {
     enum tg_err err = tg_buf_append(out, tg_slice_cstr(before));
     for (size_t i = 0; err == TG_OK && i < value.len; i++) {
@@ -271,12 +270,12 @@ static enum tg_err put_label(struct tg_buf *out, const char *before, struct tg_s
 
 static enum tg_err put_labels(struct tg_buf *out, const struct sums *sums)
 {
-    enum tg_err err = put_label(out, "{api_id=\"", sums->api_id);
+    enum tg_err err = tg_metrics_put_label(out, "{api_id=\"", sums->api_id);
     if (err == TG_OK) {
-        err = put_label(out, "\",stage=\"", sums->stage);
+        err = tg_metrics_put_label(out, "\",stage=\"", sums->stage);
     }
     if (err == TG_OK) {
-        err = put_label(out, "\",route=\"", sums->route);
+        err = tg_metrics_put_label(out, "\",route=\"", sums->route);
     }
     return err == TG_OK ? tg_buf_append(out, TG_LIT("\"")) : err;
 }

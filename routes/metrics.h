@@ -72,6 +72,8 @@ static inline void tg_metric_add(_Atomic(uint64_t) *counter, uint64_t amount)
                           memory_order_relaxed);
 }
 void tg_metrics_observe(struct tg_metrics_histogram *histogram, uint64_t nanoseconds);
+/* A label's value behind `before`: backslash, quote and newline escaped. */
+enum tg_err tg_metrics_put_label(struct tg_buf *out, const char *before, struct tg_slice value) TG_MUST_CHECK;
 /* Prometheus text (version 0.0.4) of the sums over several workers' metrics. Any thread. The six of spec 8.3
  * are there under these names, IntegrationLatency as a histogram in seconds. */
 enum tg_err tg_metrics_render(struct tg_metrics *const *workers, size_t count,

@@ -16,6 +16,7 @@ struct question {
     struct tg_exchange *exchange;
     uint64_t number;
     size_t answered;
+    bool failed; /* memory was out: the sums are wrong */
     struct tg_worker_stats totals;
 };
 
@@ -33,7 +34,8 @@ static void answer_metrics(struct question *question)
     struct tg_headers headers = {0};
     struct tg_buf text;
     tg_buf_init(&text, 64u << 20);
-    enum tg_err err = tg_app_metrics(app, &question->totals, question->answered, &text);
+    enum tg_err err =
+        question->failed ? TG_ENOMEM : tg_app_metrics(app, &question->totals, question->answered, &text);
     if (err == TG_OK) {
         err = tg_headers_add(&headers, exchange->arena, TG_LIT("Content-Type"),
                              TG_LIT("text/plain; version=0.0.4; charset=utf-8"));
@@ -46,6 +48,7 @@ static void answer_metrics(struct question *question)
     tg_buf_free(&text);
     tg_timer_stop(&question->timer);
     tg_list_remove(&question->node);
+    tg_linkstats_free(&question->totals.links);
     free(question);
 }
 
@@ -60,14 +63,15 @@ void tg_admin_stats(struct tg_admin *admin, struct tg_worker_stats *stats)
     for (struct tg_list *node = admin->questions.next; node != &admin->questions; node = node->next) {
         struct question *question = TG_CONTAINER(node, struct question, node);
         if (question->number == stats->question) {
-            tg_app_add_stats(&question->totals, stats);
+            enum tg_err err = tg_app_add_stats(&question->totals, stats);
+            question->failed = question->failed || err != TG_OK;
             if (++question->answered == admin->app->worker_count) {
                 answer_metrics(question);
             }
             break;
         }
     }
-    free(stats);
+    tg_worker_stats_free(stats);
 }
 
 static void ask_metrics(struct tg_admin *admin, struct tg_exchange *exchange)
@@ -80,6 +84,7 @@ static void ask_metrics(struct tg_admin *admin, struct tg_exchange *exchange)
     question->admin = admin;
     question->exchange = exchange;
     question->number = ++admin->next_question;
+    tg_linkstats_init(&question->totals.links);
     tg_timer_init(&question->timer, on_deadline);
     tg_list_append(&admin->questions, &question->node);
     bool asked = false;

@@ -155,14 +155,14 @@ static void on_report(void *arg, struct tg_mail *mail)
     if (app->admin != NULL) {
         tg_admin_stats(app->admin, stats);
     } else {
-        free(stats);
+        tg_worker_stats_free(stats);
     }
 }
 
 static void drop_report(void *arg, struct tg_mail *mail)
 {
     (void)arg;
-    free(TG_CONTAINER(mail, struct tg_worker_stats, mail));
+    tg_worker_stats_free(TG_CONTAINER(mail, struct tg_worker_stats, mail));
 }
 
 static enum tg_err id_key(const struct tg_config *config, unsigned char key[TG_CONNID_KEY_LEN])

@@ -1,6 +1,6 @@
 #include "server/app/metrics.h"
 
-void tg_app_add_stats(struct tg_worker_stats *totals, const struct tg_worker_stats *stats)
+enum tg_err tg_app_add_stats(struct tg_worker_stats *totals, const struct tg_worker_stats *stats)
 {
     totals->requests += stats->requests;
     totals->upstream.connections += stats->upstream.connections;
@@ -13,6 +13,7 @@ void tg_app_add_stats(struct tg_worker_stats *totals, const struct tg_worker_sta
     totals->upstream.rejected += stats->upstream.rejected;
     totals->upstream.connect_failures += stats->upstream.connect_failures;
     totals->upstream.timeouts += stats->upstream.timeouts;
+    return tg_linkstats_merge(&totals->links, &stats->links);
 }
 
 static enum tg_err put(struct tg_buf *out, const char *name, const char *type, const char *help,
@@ -170,7 +171,7 @@ static enum tg_err put_process(const struct tg_app *app, size_t answered, struct
     return err;
 }
 
-enum tg_err tg_app_metrics(struct tg_app *app, const struct tg_worker_stats *totals, size_t answered,
+enum tg_err tg_app_metrics(struct tg_app *app, struct tg_worker_stats *totals, size_t answered,
                            struct tg_buf *out)
 {
     struct tg_metrics *metrics[WORKERS_MAX];
@@ -192,6 +193,9 @@ enum tg_err tg_app_metrics(struct tg_app *app, const struct tg_worker_stats *tot
     }
     if (err == TG_OK) {
         err = put_backends(totals, out);
+    }
+    if (err == TG_OK) {
+        err = tg_linkstats_render(&totals->links, out);
     }
     if (err == TG_OK) {
         err = tg_metrics_render(metrics, app->worker_count, out);

@@ -5,9 +5,11 @@
 
 #include "server/app/app_private.h"
 
-void tg_app_add_stats(struct tg_worker_stats *totals, const struct tg_worker_stats *stats);
+/* TG_ENOMEM: some targets' figures are left out. */
+enum tg_err tg_app_add_stats(struct tg_worker_stats *totals,
+                             const struct tg_worker_stats *stats) TG_MUST_CHECK;
 /* answered: workers whose stats are in the totals. */
-enum tg_err tg_app_metrics(struct tg_app *app, const struct tg_worker_stats *totals, size_t answered,
+enum tg_err tg_app_metrics(struct tg_app *app, struct tg_worker_stats *totals, size_t answered,
                            struct tg_buf *out) TG_MUST_CHECK;
 
 #endif

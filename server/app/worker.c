@@ -160,6 +160,12 @@ static void reload(struct tg_worker *worker, struct tg_config *config)
     tg_config_unref(old);
 }
 
+void tg_worker_stats_free(struct tg_worker_stats *stats)
+{
+    tg_linkstats_free(&stats->links);
+    free(stats);
+}
+
 static void report_stats(struct tg_worker *worker, uint64_t question)
 {
     struct tg_worker_stats *stats = calloc(1, sizeof *stats);
@@ -170,8 +176,10 @@ static void report_stats(struct tg_worker *worker, uint64_t question)
     stats->question = question;
     stats->requests = worker->engine.request_count;
     tg_upstream_stats(worker->engine.upstream, &stats->upstream);
-    if (tg_mailbox_post(worker->options.reports, &stats->mail) != TG_OK) {
-        free(stats);
+    tg_linkstats_init(&stats->links);
+    if (tg_linkstats_collect(&stats->links, worker->engine.links) != TG_OK ||
+        tg_mailbox_post(worker->options.reports, &stats->mail) != TG_OK) {
+        tg_worker_stats_free(stats); /* half a sum would be a wrong one: a gauge says who did not answer */
     }
 }
 

@@ -10,6 +10,7 @@
 #include "routes/metrics.h"
 #include "routes/throttle.h"
 #include "server/app/config.h"
+#include "server/app/linkstats.h"
 #include "server/front/httpd.h"
 #include "server/io/upstream.h"
 
@@ -33,14 +34,17 @@ struct tg_worker_options {
     void *arg;
 };
 
-/* A snapshot of what only the worker's thread may read. */
+/* A snapshot of what only the worker's thread may read. Freed by tg_worker_stats_free. */
 struct tg_worker_stats {
     struct tg_mail mail;
     struct tg_worker *worker;
     uint64_t question;
     struct tg_upstream_stats upstream;
     size_t requests; /* in the pipeline */
+    struct tg_linkstats links;
 };
+
+void tg_worker_stats_free(struct tg_worker_stats *stats);
 
 enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_worker **out) TG_MUST_CHECK;
 /* Accepts on the socket, which it takes over; before tg_worker_start. */
