@@ -51,8 +51,8 @@ class Backend {
   }
 }
 
-// tls: {key, cert} of an HTTPS back end, whose `url` has the name localhost.
-export async function startBackend(owner, script, { tls } = {}) {
+// tls: {key, cert} of an HTTPS back end, whose `url` has the name localhost. path: of a unix socket, in place of a port.
+export async function startBackend(owner, script, { tls, path } = {}) {
   const backend = new Backend();
   backend.tls = tls;
   if (script) backend.answer(script);
@@ -62,7 +62,7 @@ export async function startBackend(owner, script, { tls } = {}) {
     req.on('error', () => {});
     req.on('end', () => backend.handle(req, res, Buffer.concat(chunks)));
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', 4096, resolve));
+  await new Promise((resolve) => (path ? server.listen(path, resolve) : server.listen(0, '127.0.0.1', 4096, resolve)));
   backend.port = server.address().port;
   onEnd(owner, () =>
     new Promise((resolve) => {
