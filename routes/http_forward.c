@@ -425,7 +425,7 @@ enum tg_err tg_http_forward(struct tg_request *request)
         return tg_request_fail(request, TG_FAULT_CONFIGURATION, where->error);
     }
     forward->request = request;
-    tg_buf_init(&forward->unsent, 0);
+    tg_buf_init(&forward->unsent, SIZE_MAX); /* what one read brings: the rest is held */
     struct tg_call_request *call = &forward->call_request;
     call->upgrade = integration->websocket && tg_handshake_wanted(request->http->exchange) &&
                     request->http->exchange->can_upgrade;
