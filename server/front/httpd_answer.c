@@ -24,18 +24,15 @@ static bool is_framing(struct tg_slice name)
            tg_slice_eq_nocase(name, TG_LIT("Connection")) || tg_slice_eq_nocase(name, TG_LIT("Keep-Alive"));
 }
 
-/* Upgrade needs its option beside it (RFC 9110 section 7.8). */
-static struct tg_slice connection_options(const struct http_exchange *exchange,
-                                          const struct tg_headers *headers, bool close)
+/* That the connection stays is told to HTTP/1.1 clients, too, as the native service does (http-api.md 1.8.2).
+ * Upgrade needs its option beside it (RFC 9110 section 7.8). */
+static struct tg_slice connection_options(const struct tg_headers *headers, bool close)
 {
     bool upgrade = tg_headers_first(headers, TG_LIT("Upgrade")) != NULL;
     if (close) {
         return upgrade ? TG_LIT("upgrade, close") : TG_LIT("close");
     }
-    if (exchange->tell_keep_alive) {
-        return upgrade ? TG_LIT("upgrade, keep-alive") : TG_LIT("keep-alive");
-    }
-    return upgrade ? TG_LIT("upgrade") : TG_EMPTY;
+    return upgrade ? TG_LIT("upgrade, keep-alive") : TG_LIT("keep-alive");
 }
 
 /* How a head is made. */
@@ -79,8 +76,8 @@ static enum tg_err write_head(struct http_exchange *exchange, const struct head 
     if (err == TG_OK && tg_headers_first(&fields, TG_LIT("Date")) == NULL) {
         err = tg_headers_add(&fields, arena, TG_LIT("Date"), http_date(exchange->conn->httpd));
     }
-    struct tg_slice options = connection_options(exchange, &fields, head->close);
-    if (err == TG_OK && options.len > 0) {
+    struct tg_slice options = connection_options(&fields, head->close);
+    if (err == TG_OK) {
         err = tg_headers_add(&fields, arena, TG_LIT("Connection"), options);
     }
     return err == TG_OK ? tg_http1_write_response(&exchange->conn->out, head->status, &fields) : err;

@@ -116,11 +116,12 @@ void http_conn_next(struct http_conn *conn)
     http_conn_want(conn);
 }
 
-/* An answer of our own to what is no request: {"message":"..."}, then the connection ends. */
-static void refuse(struct http_conn *conn, int status, const char *reason)
+/* An answer of our own to what is no request: {"message":"..."} (http-api.md 1.12), then the connection ends.
+ * Why, is in the log. */
+static void refuse(struct http_conn *conn, int status)
 {
-    char body[256], head[512];
-    int body_len = snprintf(body, sizeof body, "{\"message\":\"%s: %s\"}", tg_http1_reason(status), reason);
+    char body[128], head[512];
+    int body_len = snprintf(body, sizeof body, "{\"message\":\"%s\"}", tg_http1_reason(status));
     int head_len = snprintf(head, sizeof head,
                             "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
                             "Date: %s\r\nConnection: close\r\n\r\n%s",
@@ -146,7 +147,7 @@ static void hand_over(struct http_conn *conn, const struct tg_http1_request *req
     enum tg_err err = http_exchange_new(conn, request, head_len, arena, &exchange);
     if (err != TG_OK) {
         tg_arena_reset(arena);
-        refuse(conn, 503, "out of memory");
+        refuse(conn, 503);
         return;
     }
     tg_buf_consume(&conn->in, head_len);
@@ -194,9 +195,9 @@ static void read_head(struct http_conn *conn)
         http_count(&httpd->counters.malformed, 1);
         tg_log(httpd->options.log, TG_LOG_INFO, "request refused", TG_KV_CSTR("client", conn->source_ip),
                TG_KV_INT("status", fault.status), TG_KV_CSTR("reason", fault.reason));
-        refuse(conn, fault.status, fault.reason);
+        refuse(conn, fault.status);
     } else if (err != TG_EAGAIN) {
-        refuse(conn, 503, "out of memory");
+        refuse(conn, 503);
     }
 }
 
@@ -293,7 +294,7 @@ static void input_late(struct http_conn *conn)
         http_count(&conn->httpd->counters.timed_out, 1);
     }
     if (in_head) {
-        refuse(conn, 408, "the request head took too long");
+        refuse(conn, 408);
     } else if (conn->state == HTTP_EXCHANGE) {
         http_body_fail(conn->exchange, TG_ETIMEOUT);
     } else {

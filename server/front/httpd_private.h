@@ -62,7 +62,6 @@ struct http_exchange {
     bool *ended; /* set when the exchange goes: for one who has called the handler and has more to do */
     bool close;  /* after the answer */
     bool head_method, expect_continue, wants_upgrade;
-    bool tell_keep_alive; /* HTTP/1.0 takes the connection to close otherwise */
     /* The request's body (httpd_body.c). */
     struct tg_http1_body decoder;
     enum http_body_use body_use;

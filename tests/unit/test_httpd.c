@@ -32,7 +32,7 @@ static void answers_one_request_after_another(void **state)
         client_send(&client, GET("/a?b=%20"));
         assert_answer(&client, 200, "GET /a?b=%20 ");
         assert_field(&client, "Content-Length", "13");
-        assert_field(&client, "Connection", "");
+        assert_field(&client, "Connection", "keep-alive");
         assert_true(tg_slice_ends(field(&client, "Date"), TG_LIT(" GMT")));
         assert_int_equal(field(&client, "Date").len, 29);
     }
@@ -340,8 +340,9 @@ static void keeps_framing_to_itself(void **state)
         world->status = i == 0 ? 200 : 204;
         client_send(&client, GET("/"));
         assert_answer(&client, world->status, i == 0 ? "GET / " : "");
-        assert_int_equal(client.answer.headers.count, i == 0 ? 5 : 4);
+        assert_int_equal(client.answer.headers.count, i == 0 ? 6 : 5);
         assert_field(&client, "X-Kept", "1");
+        assert_field(&client, "Connection", "keep-alive");
         assert_field(&client, "Content-Length", i == 0 ? "6" : "");
         assert_field(&client, "Date", "today");
         assert_int_equal(tg_headers_count(&client.answer.headers, TG_LIT("Set-Cookie")), 2);

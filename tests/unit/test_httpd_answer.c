@@ -61,7 +61,7 @@ static void sends_answers_one_after_another(void **state)
         assert_answer(&client, 200, "one two");
         assert_field(&client, "Content-Length", i % 2 == 0 ? "7" : "");
         assert_field(&client, "Transfer-Encoding", i % 2 == 0 ? "" : "chunked");
-        assert_field(&client, "Connection", "");
+        assert_field(&client, "Connection", "keep-alive");
         assert_int_equal(tg_headers_count(&client.answer.headers, TG_LIT("Date")), 1);
     }
     client_close(&client);
@@ -460,7 +460,7 @@ static void answers_before_the_body_has_come(void **state)
         stream_small(&stream, -1);
         client_send_bytes(&client, tg_slice_make(bytes + sent, MUCH_BODY - sent));
         assert_answer(&client, 200, "one two");
-        assert_field(&client, "Connection", taken ? "" : "close");
+        assert_field(&client, "Connection", taken ? "keep-alive" : "close");
         assert_closed(&client);
         client_close(&client);
         stream_free(&stream);
@@ -489,7 +489,7 @@ static void answers_while_the_body_comes(void **state)
     assert_int_equal(stream.end_err, TG_OK);
     stream_end(&stream, true);
     assert_answer(&client, 200, "abcdef");
-    assert_field(&client, "Connection", "");
+    assert_field(&client, "Connection", "keep-alive");
     stream_free(&stream);
     /* The connection goes on. */
     client_send(&client, GET("/"));
