@@ -91,7 +91,7 @@ static const struct tg_option integration_rows[] = {
      .help = "What becomes of a message for which there is no template; for non-proxy integrations."},
     {"payloadFormatVersion", TG_OPTION_STRING, AT(tg_integration, payload_format_version), .fallback = "1.0", .names = payload_versions,
      .help = "Of the event that a function receives."},
-    {"requestParameters", TG_OPTION_STRING_MAP, AT(tg_integration, request_parameters), .min = 1, .max = 512,
+    {"requestParameters", TG_OPTION_STRING_MAP, AT(tg_integration, request_parameters), .max = 512,
      .help = "`integration.request.{header,querystring,path}.{name}` by mapping expressions; in an HTTP API "
              "`{append,overwrite,remove}:{header,querystring}.{name}` and `overwrite:path`."},
     {"requestTemplates", TG_OPTION_STRING_MAP, TG_OPTION_VERBATIM, AT(tg_integration, request_templates), .max = 32768,
