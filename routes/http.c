@@ -158,6 +158,13 @@ static void http_done(struct tg_request *request)
     tg_request_free(request);
 }
 
+/* Without the port, as events and the access log show it. */
+static struct tg_slice without_port(struct tg_slice host)
+{
+    size_t end = host.len > 0 && host.ptr[0] == '[' ? tg_slice_find(host, ']') : 0;
+    return tg_slice_head(host, end + tg_slice_find(tg_slice_from(host, end), ':'));
+}
+
 static void fill_info(struct tg_http *http, const struct tg_exchange *exchange,
                       const struct tg_request *request)
 {
@@ -165,7 +172,7 @@ static void fill_info(struct tg_http *http, const struct tg_exchange *exchange,
     http->info = (struct tg_conn_info){
         .api_id = request->api->api_id,
         .stage = request->stage->stage_name,
-        .domain_name = exchange->host,
+        .domain_name = without_port(exchange->host),
         .source_ip = exchange->source_ip,
         .user_agent = agent != NULL ? agent->value : TG_EMPTY,
         .connected_at_ms = request->time_ms,

@@ -89,7 +89,6 @@ static enum tg_err make_event(struct tg_request *request, struct tg_slice *out)
 {
     const struct tg_http *http = request->http;
     char port[8];
-    struct tg_slice rest;
     (void)snprintf(port, sizeof port, "%u", (unsigned)request->port);
     struct tg_payload_input input = {
         .format = format_of(request->route->integration),
@@ -103,7 +102,7 @@ static enum tg_err make_event(struct tg_request *request, struct tg_slice *out)
         .account_id = request->model->account_id,
         .api_id = request->api->api_id,
         .stage = request->stage->stage_name,
-        .domain_name = tg_slice_cut(request->info->domain_name, ':', &rest),
+        .domain_name = request->info->domain_name,
         .deployment_id = request->stage->deployment_id,
         .request_id = tg_slice_cstr(request->request_id),
         .source_ip = request->info->source_ip,
