@@ -204,6 +204,34 @@ static void locate_by_path(const struct tg_locate_api *websocket, const struct t
     }
 }
 
+/* The API of each protocol that a host reaches: by `hosts`, by its apiId, as the only one. */
+static void find_apis(const struct tg_locator *locator, struct tg_slice name, const struct locate_name *exact,
+                      const struct locate_name *wildcard, const struct tg_locate_api *apis[LOCATE_PROTOCOLS],
+                      struct tg_location *out)
+{
+    for (size_t i = 0; i < LOCATE_PROTOCOLS; i++) {
+        apis[i] = exact != NULL ? exact->apis[i] : NULL;
+        if (apis[i] == NULL && wildcard != NULL) {
+            apis[i] = wildcard->apis[i];
+        }
+    }
+    const struct tg_locate_api *by_id =
+        tg_map_get(&locator->ids, tg_slice_head(name, tg_slice_find(name, '.')));
+    if (by_id != NULL && apis[by_id->is_http] != NULL) {
+        by_id = NULL;
+    }
+    if (by_id != NULL) {
+        out->is_http = by_id->is_http;
+    }
+    /* A default host may be switched off; then nothing else answers there, but what has it in its hosts. */
+    bool is_off = by_id != NULL && by_id->disable_execute_api_endpoint;
+    for (size_t i = 0; i < LOCATE_PROTOCOLS && !is_off; i++) {
+        if (apis[i] == NULL) {
+            apis[i] = by_id != NULL && by_id->is_http == (i == LOCATE_HTTP) ? by_id : locator->only[i];
+        }
+    }
+}
+
 void tg_locate(const struct tg_locator *locator, struct tg_slice host, struct tg_slice path, bool upgrade,
                struct tg_location *out)
 {
@@ -225,20 +253,6 @@ void tg_locate(const struct tg_locator *locator, struct tg_slice host, struct tg
         return;
     }
     const struct tg_locate_api *apis[LOCATE_PROTOCOLS];
-    const struct tg_locate_api *by_id =
-        tg_map_get(&locator->ids, tg_slice_head(name, tg_slice_find(name, '.')));
-    for (size_t i = 0; i < LOCATE_PROTOCOLS; i++) {
-        apis[i] = exact != NULL ? exact->apis[i] : NULL;
-        if (apis[i] == NULL && wildcard != NULL) {
-            apis[i] = wildcard->apis[i];
-        }
-        if (apis[i] == NULL && by_id != NULL && by_id->is_http == (i == LOCATE_HTTP)) {
-            /* Its default host may be switched off; then nothing else answers there either. */
-            apis[i] = by_id->disable_execute_api_endpoint ? NULL : by_id;
-            out->is_http = by_id->is_http;
-        } else if (apis[i] == NULL) {
-            apis[i] = locator->only[i];
-        }
-    }
+    find_apis(locator, name, exact, wildcard, apis, out);
     locate_by_path(apis[LOCATE_WEBSOCKET], apis[LOCATE_HTTP], path, upgrade, out);
 }

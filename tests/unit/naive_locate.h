@@ -127,7 +127,7 @@ static void naive_custom(const struct tg_locate_config *config, const struct tg_
 }
 
 static const struct tg_locate_api *naive_api(const struct tg_locate_config *config, bool is_http,
-                                             const char *name, bool *refused)
+                                             const char *name, bool *refused, bool *only)
 {
     const struct tg_locate_api *found = NULL;
     size_t count = 0;
@@ -152,6 +152,7 @@ static const struct tg_locate_api *naive_api(const struct tg_locate_config *conf
             count++;
         }
     }
+    *only = true;
     return count == 1 ? found : NULL;
 }
 
@@ -184,11 +185,13 @@ static bool naive_stage_of(const struct tg_locate_api *api, struct tg_slice path
 static void naive_by_path(const struct tg_locate_config *config, const char *name, struct tg_slice path,
                           bool upgrade, const struct naive_parts *parts, struct tg_location *out)
 {
-    bool ws_refused = false, http_refused = false;
-    const struct tg_locate_api *ws = naive_api(config, false, name, &ws_refused);
-    const struct tg_locate_api *http = naive_api(config, true, name, &http_refused);
+    bool ws_refused = false, http_refused = false, ws_only = false, http_only = false;
+    const struct tg_locate_api *ws = naive_api(config, false, name, &ws_refused, &ws_only);
+    const struct tg_locate_api *http = naive_api(config, true, name, &http_refused, &http_only);
     if (ws_refused || http_refused) {
         out->is_http = http_refused;
+        ws = ws_only ? NULL : ws;
+        http = http_only ? NULL : http;
     }
     if (ws != NULL) {
         struct tg_location found = *out;

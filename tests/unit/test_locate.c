@@ -202,6 +202,9 @@ static void the_only_api_takes_any_host(void **state)
     ASSERT_ROWS(compile("http a stages=$default\nhttp b stages=$default"), two);
     static const char *const off[][2] = {{"anything/p", "- 403"}, {"ws chat.x/p", "- 403"}};
     ASSERT_ROWS(compile("ws chat disabled stages=p"), off);
+    static const char *const beside[][2] = {
+        {"off.x/", "- 404"}, {"ws off.x/p", "- 404"}, {"ws x/p", "chat p / +/p"}, {"x/", "chat - /"}};
+    ASSERT_ROWS(compile("ws chat stages=p\nhttp off disabled stages=$default"), beside);
     static const char *const none[][2] = {{"anything/p", "- 403"}, {"ws x/p", "- 403"}};
     ASSERT_ROWS(compile(""), none);
     char long_host[400];
