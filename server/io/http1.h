@@ -87,8 +87,8 @@ struct tg_http1_body {
 };
 void tg_http1_body_init(struct tg_http1_body *body, enum tg_http1_framing framing, uint64_t content_length);
 /* Takes bytes from the front of `in`: *used were consumed, *out (inside `in`) is content, perhaps empty. Call
- * again while *used > 0 and !body->done. TG_EPROTO for broken chunking. Trailer fields are checked for syntax
- * and dropped. */
+ * again while *used > 0 and !body->done. TG_EPROTO for broken chunking, now and ever after. Trailer fields
+ * are checked for syntax and dropped. */
 enum tg_err tg_http1_body_decode(struct tg_http1_body *body, struct tg_slice in, size_t *used,
                                  struct tg_slice *out) TG_MUST_CHECK;
 

@@ -15,7 +15,8 @@ enum state {
     TRAILER_NAME,
     TRAILER_VALUE,
     TRAILER_LF,
-    TRAILER_END_LF
+    TRAILER_END_LF,
+    BROKEN /* for good: nobody knows what the next bytes are */
 };
 
 void tg_http1_body_init(struct tg_http1_body *body, enum tg_http1_framing framing, uint64_t content_length)
@@ -133,7 +134,8 @@ enum tg_err tg_http1_body_decode(struct tg_http1_body *body, struct tg_slice in,
         return TG_OK;
     }
     while (at < in.len && body->state != CHUNK_DATA && !body->done) {
-        if (!framing_byte(body, in.ptr[at])) {
+        if (body->state == BROKEN || !framing_byte(body, in.ptr[at])) {
+            body->state = BROKEN;
             return TG_EPROTO;
         }
         at++;

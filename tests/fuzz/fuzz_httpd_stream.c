@@ -45,7 +45,7 @@ enum step {
     STEPS
 };
 
-enum { MUCH = 150000, ANSWERS_MAX = 512, SENT_MAX = 4 << 20 };
+enum { MUCH = 70000, ANSWERS_MAX = 512, SENT_MAX = 4 << 20 };
 
 static const struct tg_http1_limits limits = {.line = 256, .head = 1024, .count = 16};
 static const struct tg_headers no_fields;
