@@ -108,12 +108,23 @@ enum tg_err tg_group_place(struct tg_call *call)
     return first != TG_OK ? first : TG_EBUSY;
 }
 
+static bool knows_another(const struct tg_call *call)
+{
+    const struct tg_upstream_group *group = call->request.group;
+    for (size_t i = 0; i < group->count; i++) {
+        if (!was_tried(call, group->targets[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* As far as it lies with the call: no harm comes of sending it again, and there is somebody left to ask. */
 static bool may_move_on(const struct tg_call *call)
 {
     const struct tg_upstream_group *group = call->request.group;
     return !call->head_seen && !call->stream_started && (!call->wrote || call->replayable) &&
-           call->attempts < group->max_attempts && call->attempts < group->count;
+           call->attempts < group->max_attempts && knows_another(call);
 }
 
 uint64_t tg_group_attempt_ms(const struct tg_call *call)

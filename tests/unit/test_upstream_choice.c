@@ -209,7 +209,8 @@ static void leaves_a_stopped_target(void **state)
     struct field *field = *state;
     struct tg_call_request request = request_of(field, "GET");
     enum tg_err err = TG_OK;
-    field->options.attempt_timeout_ms = 40;
+    field->options.attempt_timeout_ms = 250;
+    field->options.max_attempts = TG_UPSTREAM_ATTEMPTS_MAX;
     configure(field);
     backend_behave(&field->backends[0], STALLED);
     assert_int_equal(ask_for(field, &request, &err), 'b');
@@ -218,10 +219,10 @@ static void leaves_a_stopped_target(void **state)
     /* A POST that may have been read stays, to the end of its own time. */
     configure(field);
     request = request_of(field, "POST");
-    request.head_timeout_ms = 200;
+    request.head_timeout_ms = 400;
     uint64_t started = tg_loop_now_ms(field->world->loop);
     assert_int_equal(ask_in_vain(field, &request), TG_ETIMEOUT);
-    assert_true(tg_loop_now_ms(field->world->loop) - started >= 200);
+    assert_true(tg_loop_now_ms(field->world->loop) - started >= 400);
     assert_int_equal(SUM(field, posts), 0);
     assert_int_equal(stats_of(field, 0).failures, 2);
     /* When the call's own time is over nobody else is asked. */
@@ -235,8 +236,10 @@ static void leaves_a_stopped_target(void **state)
     for (size_t i = 1; i < TARGETS; i++) {
         backend_behave(&field->backends[i], MUTE);
     }
-    request.timeout_ms = 300;
+    request.timeout_ms = 1000;
+    started = tg_loop_now_ms(field->world->loop);
     assert_int_equal(ask_in_vain(field, &request), TG_ETIMEOUT);
+    assert_true(tg_loop_now_ms(field->world->loop) - started >= 1000);
     assert_int_equal(SUM(field, gets), before + 2);
 }
 
@@ -272,6 +275,27 @@ static void passes_a_full_queue_by(void **state)
     }
 }
 
+/* Nor is it a failure that a call's time went by in the queue. */
+static void forgives_time_in_the_queue(void **state)
+{
+    struct field *field = *state;
+    struct tg_call_request request = a_request("GET");
+    struct record record;
+    field->world->options.max_connections = 1;
+    tg_upstream_configure(field->world->upstream, &field->world->options);
+    field->options.target_count = 1;
+    configure(field);
+    backend_behave(&field->backends[0], MUTE);
+    request.origin = field->targets[0].origin;
+    start_call(field->world, &record, &request);
+    request = request_of(field, "GET");
+    request.timeout_ms = 20;
+    assert_int_equal(ask_in_vain(field, &request), TG_ETIMEOUT);
+    assert_int_equal(stats_of(field, 0).calls, 1);
+    assert_int_equal(stats_of(field, 0).failures, 0);
+    record_free(&record);
+}
+
 /* A kept connection that the target has closed is no failure of it. */
 static void forgives_kept_connections(void **state)
 {
@@ -295,7 +319,7 @@ static void ejects_and_tries_again(void **state)
 {
     struct field *field = *state;
     field->options.eject_after = 2;
-    field->options.eject_ms = 150;
+    field->options.eject_ms = 1000;
     field->options.eject_max_ms = 60000;
     configure(field);
     backend_kill(&field->backends[0]);
@@ -401,7 +425,10 @@ static void survives_any_weather(void **state)
     field->options.eject_after = 2;
     field->options.eject_ms = 5;
     field->options.eject_max_ms = 40;
-    field->options.attempt_timeout_ms = 20;
+    field->options.attempt_timeout_ms = 500;
+    field->world->options.max_connections = 16;
+    field->world->options.max_pending = CALLS;
+    tg_upstream_configure(field->world->upstream, &field->world->options);
     switch_checks_on(field);
     for (size_t i = 0; i < CALLS; i++) {
         bool post = i % 2 == 0;
@@ -409,7 +436,7 @@ static void survives_any_weather(void **state)
         struct backend *backend = &field->backends[1 + tg_rng_next(&rng) % 2];
         (void)snprintf(paths[i], sizeof paths[i], "/%zu", i);
         request.target = tg_slice_cstr(paths[i]);
-        request.head_timeout_ms = 100;
+        request.head_timeout_ms = 2000;
         request.body = post ? TG_LIT("body") : TG_EMPTY;
         switch (tg_rng_next(&rng) % 8) {
         case 0:
@@ -440,7 +467,7 @@ static void survives_any_weather(void **state)
             configure(field);
         }
     }
-    size_t good = 0, bad = 0;
+    size_t good = 0;
     for (size_t i = 0; i < CALLS; i++) {
         RUN_UNTIL(field->world, records[i].ends > 0);
         good += records[i].err == TG_OK;
@@ -454,13 +481,11 @@ static void survives_any_weather(void **state)
         assert_int_equal(records[i].ends, 1);
         assert_true(seen <= 1);
         assert_true(i % 2 == 1 || records[i].err != TG_OK || seen == 1);
-        bad += i % 2 == 1 && records[i].err != TG_OK && records[i].err != TG_EBUSY;
+        /* One target was well all the time. */
+        assert_true(i % 2 == 0 || records[i].err == TG_OK);
         record_free(&records[i]);
     }
     assert_true(good > CALLS / 2);
-    /* One target was well all the time. But a machine that stands still for 20 ms makes any target look slow.
-     */
-    assert_true(bad <= CALLS / 20);
 }
 
 int main(void)
@@ -476,6 +501,7 @@ int main(void)
         GROUP_TEST(leaves_a_stopped_target),
         GROUP_TEST(passes_a_full_queue_by),
         GROUP_TEST(forgives_kept_connections),
+        GROUP_TEST(forgives_time_in_the_queue),
         GROUP_TEST(ejects_and_tries_again),
         GROUP_TEST(opens_when_all_have_failed),
         GROUP_TEST(counts_silence_before_the_head),
