@@ -344,7 +344,13 @@ static enum tg_err make_target(struct tg_request *request, const struct tg_forwa
 static enum tg_err make_headers(struct tg_request *request, bool tunnel, struct tg_headers *out)
 {
     const struct tg_exchange *exchange = request->http->exchange;
+    struct tg_slice trace = TG_EMPTY;
     tg_trace_id_make(&request->engine->rng, &request->headers, request->time_ms, request->trace_id);
+    enum tg_err err = tg_trace_hop_make(&request->engine->rng, tg_slice_cstr(request->trace_id),
+                                        request->time_ms, &request->arena, &trace);
+    if (err != TG_OK) {
+        return err;
+    }
     const struct tg_forwarded_input input = {
         .headers = &request->headers,
         .mode = request->api->settings.forwarded_headers,
@@ -352,10 +358,10 @@ static enum tg_err make_headers(struct tg_request *request, bool tunnel, struct 
         .host = exchange->host,
         .port = exchange->port,
         .secure = exchange->secure,
-        .trace = tg_slice_cstr(request->trace_id),
+        .trace = trace,
         .iam = request->route->authorization_type == TG_AUTH_AWS_IAM,
     };
-    enum tg_err err = tg_forwarded_headers(&input, &request->arena, out);
+    err = tg_forwarded_headers(&input, &request->arena, out);
     if (err == TG_OK && tunnel) {
         err = tg_headers_add(out, &request->arena, TG_LIT("Upgrade"), TG_LIT("websocket"));
     }

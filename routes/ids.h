@@ -15,5 +15,9 @@ void tg_uuid_make(struct tg_rng *rng, char out[TG_UUID_LEN + 1]);
  * a new `Root=1-{seconds}-{random}`; NUL-terminated. */
 void tg_trace_id_make(struct tg_rng *rng, const struct tg_headers *headers, int64_t wall_ms,
                       char out[TG_TRACE_ID_MAX]);
+/* What an HTTP back end of an HTTP API gets instead (http-api.md 1.9): `Self=1-{seconds}-{random}` in front
+ * of the fields of that trace id, in the place of a Self of theirs. TG_ENOMEM. */
+enum tg_err tg_trace_hop_make(struct tg_rng *rng, struct tg_slice trace_id, int64_t wall_ms,
+                              struct tg_arena *arena, struct tg_slice *out) TG_MUST_CHECK;
 
 #endif
