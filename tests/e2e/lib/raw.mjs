@@ -217,7 +217,7 @@ export class RawPeer {
 
 // `target`: {port, host} or {path}. Options as for net.connect.
 export async function connectRaw(owner, target) {
-  const socket = net.connect({ host: '127.0.0.1', ...target, allowHalfOpen: false });
+  const socket = net.connect({ host: '127.0.0.1', allowHalfOpen: false, ...target });
   socket.setNoDelay(true);
   const opened = deferred();
   socket.once('connect', opened.resolve);
