@@ -148,7 +148,6 @@ static void end_aborted(struct tg_task *task)
 static void on_abort(void *arg)
 {
     struct tg_request *request = arg;
-    request->http->aborted = true;
     tg_task_defer(request->engine->loop, &request->http->abort_task);
 }
 

@@ -31,7 +31,6 @@ struct tg_http {
     struct tg_request *abort_arg;
     int minor;             /* HTTP/1.x of the client */
     bool query_parsed;     /* request->query is filled */
-    bool aborted;          /* the client has gone */
     bool body_collected;   /* request->body is the whole body */
     bool from_integration; /* request->answer is an integration's: to be mapped */
     bool preflight;        /* request->answer is that of a preflight: CORS is on it */

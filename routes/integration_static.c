@@ -21,7 +21,7 @@ static enum tg_err prepare(void *arg, int status, struct tg_headers *headers)
     return err;
 }
 
-static void done(void *arg, int status, uint64_t bytes, bool whole)
+static void done(void *arg, int status, uint64_t bytes, enum tg_err err)
 {
     struct files *files = arg;
     struct tg_request *request = files->request;
@@ -30,14 +30,10 @@ static void done(void *arg, int status, uint64_t bytes, bool whole)
     http->exchange = NULL; /* the answer has ended it */
     http->bytes_out = bytes;
     http->head_sent = true;
-    if (status != 0) {
-        http->status_sent = status;
-    } else {
-        http->status_sent = tg_fault_http_status(TG_FAULT_CLIENT_GONE);
-    }
-    if (status == 0 || (!whole && http->aborted)) {
+    http->status_sent = status != 0 ? status : tg_fault_http_status(TG_FAULT_CLIENT_GONE);
+    if (err == TG_ECLOSED) {
         (void)tg_request_fail(request, TG_FAULT_CLIENT_GONE, TG_LIT("the client went away"));
-    } else if (!whole) {
+    } else if (err != TG_OK) {
         (void)tg_request_fail(request, TG_FAULT_INTEGRATION, TG_LIT("the file could not be read to its end"));
     }
     tg_request_resume(request);

@@ -132,14 +132,14 @@ static void let_go(struct tg_static_serve *serve)
 }
 
 /* The answer may lie in the exchange's arena: it is not looked at once that has ended. */
-static void finish_stream(struct tg_static_serve *serve, bool whole)
+static void finish_stream(struct tg_static_serve *serve, enum tg_err err)
 {
     struct tg_static_input input = serve->input;
     int status = serve->answer.status;
     uint64_t sent = serve->sent;
     let_go(serve);
-    input.exchange->ops->end(input.exchange, whole);
-    input.done(input.arg, status, sent, whole);
+    input.exchange->ops->end(input.exchange, err == TG_OK);
+    input.done(input.arg, status, sent, err);
 }
 
 /* Of bytes whole: as reply takes them. HEAD's body is not sent. */
@@ -153,7 +153,7 @@ static void finish_reply(struct tg_static_serve *serve, int status, const struct
     let_go(serve);
     input.exchange->ops->reply(input.exchange, status, headers, body);
     dispose(input.work, job);
-    input.done(input.arg, status, sent, true);
+    input.done(input.arg, status, sent, TG_OK);
 }
 
 static void finish_broken(struct tg_static_serve *serve)
@@ -172,7 +172,7 @@ static bool send_bytes(struct tg_static_serve *serve, struct tg_slice bytes)
     struct tg_exchange *exchange = serve->input.exchange;
     enum tg_err err = exchange->ops->send(exchange, bytes);
     if (err != TG_OK && err != TG_EAGAIN) {
-        finish_stream(serve, false);
+        finish_stream(serve, err);
         return false;
     }
     serve->slow = err == TG_EAGAIN;
@@ -187,7 +187,7 @@ static void read_done(void *arg)
     serve->work = NULL;
     if (job->have < job->want) { /* the file became shorter, or the disk failed */
         if (job->have == 0 || send_bytes(serve, tg_slice_make(job->block, job->have))) {
-            finish_stream(serve, false);
+            finish_stream(serve, TG_EIO);
         }
         return;
     }
@@ -219,7 +219,7 @@ static void read_block(struct tg_static_serve *serve)
         /* Begun answers wait rather than break. */
         tg_timer_start(serve->input.loop, &serve->retry, RETRY_MS);
     } else if (err != TG_OK) {
-        finish_stream(serve, false);
+        finish_stream(serve, err);
     }
 }
 
@@ -264,7 +264,7 @@ static void pump(struct tg_static_serve *serve)
     }
     /* The end waits for no room: the exchange writes what it has taken. */
     if (answer->tail.len == 0 || send_bytes(serve, answer->tail)) {
-        finish_stream(serve, true);
+        finish_stream(serve, TG_OK);
     }
 }
 
@@ -304,13 +304,13 @@ static void start(struct tg_static_serve *serve)
     }
     if (err == TG_ECLOSED) {
         serve->started = true;
-        finish_stream(serve, false);
+        finish_stream(serve, TG_ECLOSED);
     } else if (err != TG_OK) {
         finish_broken(serve);
     } else {
         serve->started = true;
         if (serve->head) {
-            finish_stream(serve, true);
+            finish_stream(serve, TG_OK);
         } else {
             pump(serve);
         }
@@ -436,13 +436,13 @@ static void on_abort(void *arg)
     static const struct tg_headers none = {0};
     struct tg_static_serve *serve = arg;
     if (serve->started) {
-        finish_stream(serve, false);
+        finish_stream(serve, TG_ECLOSED);
         return;
     }
     struct tg_static_input input = serve->input;
     let_go(serve);
     input.exchange->ops->reply(input.exchange, 500, &none, TG_EMPTY); /* to nobody */
-    input.done(input.arg, 0, 0, false);
+    input.done(input.arg, 0, 0, TG_ECLOSED);
 }
 
 enum tg_err tg_static_serve(const struct tg_static_input *input, struct tg_static_serve **out)

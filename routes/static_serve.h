@@ -27,8 +27,9 @@ struct tg_static_input {
      * exchange's arena); an error answers 500 without them. May be NULL. */
     enum tg_err (*prepare)(void *arg, int status, struct tg_headers *headers);
     /* Once, later, when the exchange has ended; bytes of the body that it took. Status 0: the client went
-     * away before there was an answer. Not whole: cut, or the client has gone. */
-    void (*done)(void *arg, int status, uint64_t bytes, bool whole);
+     * away before there was an answer. TG_OK: all went out; TG_ECLOSED: the client has gone; other errors:
+     * the answer is cut, as the file became shorter or could not be read (TG_EIO), or for want of memory. */
+    void (*done)(void *arg, int status, uint64_t bytes, enum tg_err err);
     void *arg;
 };
 

@@ -20,12 +20,12 @@ struct site {
     uint64_t bytes;
 };
 
-static void served(void *arg, int status, uint64_t bytes, bool whole)
+static void served(void *arg, int status, uint64_t bytes, enum tg_err err)
 {
     struct site *site = arg;
-    assert_true(status == 0 ? !whole : status >= 200);
+    assert_true(status == 0 ? err == TG_ECLOSED : status >= 200);
     site->ended++;
-    site->cut += !whole;
+    site->cut += err != TG_OK;
     site->bytes = bytes;
 }
 

@@ -41,7 +41,7 @@ struct scene {
     bool in_start, done, fail_prepare;
     int prepared, done_status;
     uint64_t done_bytes;
-    bool done_whole;
+    enum tg_err done_err;
 };
 
 static struct scene *scene_of(struct tg_exchange *exchange)
@@ -211,14 +211,14 @@ static enum tg_err prepare(void *arg, int status, struct tg_headers *headers)
     return tg_headers_add(headers, &scene->arena, TG_LIT("X-Added"), TG_LIT("yes"));
 }
 
-static void done(void *arg, int status, uint64_t bytes, bool whole)
+static void done(void *arg, int status, uint64_t bytes, enum tg_err err)
 {
     struct scene *scene = arg;
     assert_true(scene->ended && !scene->done && !scene->in_start);
     scene->done = true;
     scene->done_status = status;
     scene->done_bytes = bytes;
-    scene->done_whole = whole;
+    scene->done_err = err;
 }
 
 static void begin(struct scene *scene, const char *method, const char *path)
@@ -279,7 +279,7 @@ static void ask(struct scene *scene, const char *method, const char *path)
     assert_int_equal(serve(scene), TG_OK);
     wait_done(scene);
     assert_int_equal(scene->done_status, scene->status);
-    assert_true(scene->done_whole);
+    assert_int_equal(scene->done_err, TG_OK);
     assert_int_equal(scene->prepared, 1);
 }
 
@@ -491,7 +491,7 @@ static void a_file_that_changes_is_not_misframed(void **state)
     wait_done(scene);
     assert_int_equal(scene->length, 2 * MIB);
     assert_false(scene->whole);
-    assert_false(scene->done_whole);
+    assert_int_equal(scene->done_err, TG_EIO);
     assert_int_equal(scene->done_status, 200);
     assert_int_equal(scene->taken, 3 * TG_STATIC_BLOCK + 100);
     assert_int_equal(scene->done_bytes, scene->taken);
@@ -530,7 +530,7 @@ static void a_client_that_goes_ends_it(void **state)
         }
         assert_false(scene->done);
         go_away(scene);
-        assert_true(scene->done && !scene->whole && !scene->done_whole);
+        assert_true(scene->done && !scene->whole && scene->done_err == TG_ECLOSED);
         assert_int_equal(scene->done_status, 200);
         assert_int_equal(scene->done_bytes, scene->taken);
     }
@@ -539,7 +539,7 @@ static void a_client_that_goes_ends_it(void **state)
     begin(scene, "GET", "/big.bin");
     assert_int_equal(serve(scene), TG_OK);
     wait_done(scene);
-    assert_false(scene->done_whole);
+    assert_int_equal(scene->done_err, TG_ECLOSED);
     assert_int_equal(scene->taken, 0);
 }
 
@@ -665,7 +665,7 @@ static void what_has_begun_waits_for_room_in_the_pool(void **state)
     assert_int_equal(scene->sends, 2);
     drain_pool(blocked_fds, 6);
     wait_done(scene);
-    assert_true(scene->done_whole);
+    assert_int_equal(scene->done_err, TG_OK);
     check_bytes(scene, 0, 0, MIB + 1);
     /* Cancelled while it waits so. */
     begin(scene, "GET", "/big.bin");
@@ -694,7 +694,7 @@ static void the_model_may_go_meanwhile(void **state)
     tg_static_unref(scene->files);
     scene->files = NULL;
     wait_done(scene);
-    assert_true(scene->done_whole);
+    assert_int_equal(scene->done_err, TG_OK);
     check_bytes(scene, 0, 0, MIB + 1);
     begin(scene, "GET", "/big.bin");
     assert_int_equal(serve(scene), TG_OK);
