@@ -384,7 +384,8 @@ static const struct response *choose_response(const struct tg_mock *mock, int st
     return fallback;
 }
 
-static enum tg_err start(struct tg_request *request)
+/* *used: the response template that the body comes from, or NULL. */
+static enum tg_err respond(struct tg_request *request, const struct mock_template **used)
 {
     const struct tg_mock *mock = request->route->integration->mock;
     struct tg_slice key;
@@ -402,8 +403,28 @@ static enum tg_err start(struct tg_request *request)
     const struct mock_template *chosen = choose_template(response->templates, response->template_count, key);
     if (err == TG_OK && chosen != NULL) {
         err = render(chosen, request, &request->answer.body);
+        *used = chosen;
     }
     return err;
 }
 
-const struct tg_integration_ops tg_integration_mock = {TG_INTEGRATION_MOCK, start, start};
+static enum tg_err start(struct tg_request *request)
+{
+    const struct mock_template *used = NULL;
+    return respond(request, &used);
+}
+
+/* In an HTTP API a body has a type: the template's key where that is one, else that of functions (1.8.2). */
+static enum tg_err start_http(struct tg_request *request)
+{
+    const struct mock_template *used = NULL;
+    enum tg_err err = respond(request, &used);
+    if (err != TG_OK || used == NULL) {
+        return err;
+    }
+    bool is_type = tg_slice_find(used->key, '/') < used->key.len;
+    return tg_headers_add(&request->answer.headers, &request->arena, TG_LIT("Content-Type"),
+                          is_type ? used->key : TG_LIT("text/plain; charset=utf-8"));
+}
+
+const struct tg_integration_ops tg_integration_mock = {TG_INTEGRATION_MOCK, start, start_http};
