@@ -104,6 +104,9 @@ struct tg_exchange {
      * NULL. */
     void (*on_abort)(void *arg);
     void *abort_arg;
+    /* The handler's: a client that closes its side behind its last request counts as gone. Most that do have
+     * closed both, which shows only in writing to them; set while the answer may take long to come. */
+    bool half_close_is_gone;
     /* The handler's: after send said TG_EAGAIN there is room again. May be NULL without start. */
     void (*on_room)(void *arg);
     void *room_arg;

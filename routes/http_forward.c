@@ -413,6 +413,7 @@ static enum tg_err start_call(struct forward *forward)
     struct tg_exchange *exchange = request->http->exchange;
     exchange->on_room = on_room;
     exchange->room_arg = forward;
+    exchange->half_close_is_gone = true;
     if (call->stream_body) {
         exchange->ops->take_body(exchange, request->engine->max_body, &client_events, forward);
     }

@@ -154,5 +154,6 @@ enum tg_err tg_http_invoke(struct tg_request *request)
         err = tg_lambda_invoke(request, integration->function_name, event,
                                (uint64_t)integration->timeout_in_millis, invoked);
     }
+    request->http->exchange->half_close_is_gone = true;
     return err == TG_OK ? TG_EAGAIN : err;
 }

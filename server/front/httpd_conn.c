@@ -214,6 +214,16 @@ static void on_resume(struct tg_task *task)
     }
 }
 
+/* Whether nobody is taken to wait for the answer, now that the client sends no more. */
+static bool has_left(const struct http_conn *conn)
+{
+    const struct http_exchange *exchange = conn->exchange;
+    if (exchange->wants_upgrade && exchange->answer == HTTP_ANSWER_NONE) {
+        return true; /* a half-closed socket cannot become a WebSocket */
+    }
+    return exchange->base.half_close_is_gone && exchange->decoder.done && tg_buf_size(&conn->in) == 0;
+}
+
 static void on_eof(struct http_conn *conn)
 {
     conn->eof = true;
@@ -222,8 +232,8 @@ static void on_eof(struct http_conn *conn)
     } else if (conn->state == HTTP_LINGER) {
         http_conn_free(conn);
     } else if (conn->state == HTTP_EXCHANGE) {
-        if (conn->exchange->wants_upgrade && conn->exchange->answer == HTTP_ANSWER_NONE) {
-            http_conn_abort(conn); /* a half-closed socket cannot become a WebSocket */
+        if (has_left(conn)) {
+            http_conn_abort(conn);
         } else {
             http_body_input(conn->exchange, TG_EMPTY); /* one cut short; else the answer still has a reader */
         }

@@ -267,18 +267,20 @@ describe('runtimes that fail', () => {
     assert.equal((await returned('two', '{"statusCode":200,"body":"fine"}')).text, 'fine');
   });
 
-  test('a client that cuts its connection: the call is cancelled', async () => {
-    const called = deferred();
-    result = (event, call) => {
-      called.resolve(call);
-      return new Promise(() => {});
-    };
-    const peer = await connectRaw(file, { port: gw.port });
-    peer.write('GET /scripted HTTP/1.1\r\nHost: two.test\r\n\r\n');
-    const call = await within(called.promise, 'the call');
-    peer.socket.resetAndDestroy();
-    await within(call.closed, 'the end of the call', 5000);
-  });
+  for (const [how, leave] of [['cuts', (socket) => socket.resetAndDestroy()], ['closes', (socket) => socket.destroy()]]) {
+    test(`a client that ${how} its connection: the call is cancelled`, async () => {
+      const called = deferred();
+      result = (event, call) => {
+        called.resolve(call);
+        return new Promise(() => {});
+      };
+      const peer = await connectRaw(file, { port: gw.port });
+      peer.write('GET /scripted HTTP/1.1\r\nHost: two.test\r\n\r\n');
+      const call = await within(called.promise, 'the call');
+      leave(peer.socket);
+      await within(call.closed, 'the end of the call', 5000);
+    });
+  }
 });
 
 describe('the call itself', () => {

@@ -129,6 +129,39 @@ static void tells_when_the_client_goes(void **state)
     assert_int_equal(tg_httpd_count(world->httpd), 0);
 }
 
+static void may_take_a_half_close_for_the_end(void **state)
+{
+    static const char *const requests[] = {GET("/"), POST("2") "ab", POST("2") "ab" GET("/next")};
+    struct world *world = *state;
+    world->script = HOLD;
+    for (size_t i = 0; i < 3; i++) {
+        struct seen *seen = &world->seen[i];
+        struct client client;
+        client_open(&client, world);
+        client_send(&client, requests[i]);
+        WAIT(world, world->count == i + 1);
+        seen->exchange->half_close_is_gone = true;
+        if (i > 0) {
+            read_body(seen);
+            WAIT(world, seen->bodies == 1);
+            assert_int_equal(seen->body_err, TG_OK);
+        }
+        half_close(&client);
+        if (i < 2) {
+            WAIT(world, seen->aborts == 1);
+            answer(seen);
+            WAIT(world, tg_httpd_count(world->httpd) == 0);
+        } else { /* there is more to be answered: it waits */
+            turn(world);
+            turn(world);
+            assert_int_equal(seen->aborts, 0);
+            answer(seen);
+            assert_answer(&client, 200, "POST / ab");
+        }
+        client_close(&client);
+    }
+}
+
 static void may_be_answered_from_the_abort(void **state)
 {
     struct world *world = *state;
@@ -265,6 +298,7 @@ int main(void)
         HTTPD_TEST(tells_of_bodies_cut_short),
         HTTPD_TEST(forgets_heads_cut_short),
         HTTPD_TEST(tells_when_the_client_goes),
+        HTTPD_TEST(may_take_a_half_close_for_the_end),
         HTTPD_TEST(may_be_answered_from_the_abort),
         HTTPD_TEST(tells_of_an_abort_while_the_body_comes),
         HTTPD_TEST(survives_a_reset_before_continue),
