@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -167,7 +166,7 @@ static void on_bytes(void *arg, struct tg_slice bytes)
     CHECK(!probe->inside && probe->exchange != NULL);
     CHECK(probe->taken && !probe->held && !probe->body_over);
     CHECK(bytes.len > 0 && bytes.len <= want.len - probe->got);
-    CHECK(memcmp(want.ptr + probe->got, bytes.ptr, bytes.len) == 0);
+    CHECK(tg_slice_eq(tg_slice_head(tg_slice_from(want, probe->got), bytes.len), bytes));
     probe->got += bytes.len;
     step_from_callback(probe);
 }
