@@ -11,44 +11,26 @@ struct inbox {
     struct tg_mailbox *box; /* NULL: not open */
 };
 
-struct tg_bus {
+struct local_bus {
+    struct tg_bus base;
     uint32_t node;
     size_t workers;
     size_t limit;
     struct inbox inboxes[];
 };
 
-struct tg_bus_port {
-    struct tg_bus *bus;
+struct local_port {
+    struct tg_bus_port base;
+    struct local_bus *bus;
     struct tg_mailbox *box;
     uint32_t worker;
     tg_bus_deliver_fn *deliver;
     void *arg;
 };
 
-enum tg_err tg_bus_local_new(uint32_t node, size_t workers, size_t limit, struct tg_bus **out)
+static void local_free(struct tg_bus *base)
 {
-    struct tg_bus *bus = calloc(1, sizeof *bus + workers * sizeof bus->inboxes[0]);
-    if (bus == NULL) {
-        return TG_ENOMEM;
-    }
-    bus->node = node;
-    bus->limit = limit;
-    for (; bus->workers < workers; bus->workers++) {
-        if (pthread_mutex_init(&bus->inboxes[bus->workers].lock, NULL) != 0) {
-            tg_bus_free(bus);
-            return TG_ENOMEM;
-        }
-    }
-    *out = bus;
-    return TG_OK;
-}
-
-void tg_bus_free(struct tg_bus *bus)
-{
-    if (bus == NULL) {
-        return;
-    }
+    struct local_bus *bus = (struct local_bus *)base;
     for (size_t i = 0; i < bus->workers; i++) {
         assert(bus->inboxes[i].box == NULL);
         pthread_mutex_destroy(&bus->inboxes[i].lock);
@@ -63,7 +45,7 @@ static struct tg_envelope *envelope_of(struct tg_mail *mail)
 
 static void deliver(void *arg, struct tg_mail *mail)
 {
-    struct tg_bus_port *port = arg;
+    struct local_port *port = arg;
     port->deliver(port->arg, envelope_of(mail));
 }
 
@@ -80,16 +62,20 @@ static void set_box(struct inbox *inbox, struct tg_mailbox *box)
     pthread_mutex_unlock(&inbox->lock);
 }
 
-enum tg_err tg_bus_open(struct tg_bus *bus, struct tg_loop *loop, uint32_t worker,
-                        tg_bus_deliver_fn *deliver_fn, void *arg, struct tg_bus_port **out)
+static const struct tg_bus_ops local_ops;
+
+static enum tg_err local_open(struct tg_bus *base, struct tg_loop *loop, uint32_t worker,
+                              tg_bus_deliver_fn *deliver_fn, void *arg, struct tg_bus_port **out)
 {
+    struct local_bus *bus = (struct local_bus *)base;
     if (worker >= bus->workers) {
         return TG_EINVAL;
     }
-    struct tg_bus_port *port = calloc(1, sizeof *port);
+    struct local_port *port = calloc(1, sizeof *port);
     if (port == NULL) {
         return TG_ENOMEM;
     }
+    port->base.ops = &local_ops;
     port->bus = bus;
     port->worker = worker;
     port->deliver = deliver_fn;
@@ -100,24 +86,22 @@ enum tg_err tg_bus_open(struct tg_bus *bus, struct tg_loop *loop, uint32_t worke
         return err;
     }
     set_box(&bus->inboxes[worker], port->box);
-    *out = port;
+    *out = &port->base;
     return TG_OK;
 }
 
-void tg_bus_close(struct tg_bus_port *port)
+static void local_close(struct tg_bus_port *base)
 {
-    if (port == NULL) {
-        return;
-    }
+    struct local_port *port = (struct local_port *)base;
     set_box(&port->bus->inboxes[port->worker], NULL); /* from here on nobody can post */
     tg_mailbox_close(port->box, drop);
     tg_mailbox_free(port->box);
     free(port);
 }
 
-enum tg_err tg_bus_send(struct tg_bus_port *port, struct tg_envelope *envelope)
+static enum tg_err local_send(struct tg_bus_port *base, struct tg_envelope *envelope)
 {
-    struct tg_bus *bus = port->bus;
+    struct local_bus *bus = ((struct local_port *)base)->bus;
     enum tg_err err = TG_ENOTFOUND;
     if (envelope->to.node != bus->node || envelope->to.worker >= bus->workers) {
         return TG_ENOTFOUND;
@@ -129,4 +113,38 @@ enum tg_err tg_bus_send(struct tg_bus_port *port, struct tg_envelope *envelope)
     }
     pthread_mutex_unlock(&inbox->lock);
     return err;
+}
+
+static void local_nothing(struct tg_bus_port *base, uint32_t node)
+{
+    (void)base;
+    (void)node;
+}
+
+static const struct tg_bus_ops local_ops = {
+    .open = local_open,
+    .close = local_close,
+    .send = local_send,
+    .renumber = local_nothing, /* one node: its number is the process's */
+    .suspect = local_nothing,
+    .free = local_free,
+};
+
+enum tg_err tg_bus_local_new(uint32_t node, size_t workers, size_t limit, struct tg_bus **out)
+{
+    struct local_bus *bus = calloc(1, sizeof *bus + workers * sizeof bus->inboxes[0]);
+    if (bus == NULL) {
+        return TG_ENOMEM;
+    }
+    bus->base.ops = &local_ops;
+    bus->node = node;
+    bus->limit = limit;
+    for (; bus->workers < workers; bus->workers++) {
+        if (pthread_mutex_init(&bus->inboxes[bus->workers].lock, NULL) != 0) {
+            local_free(&bus->base);
+            return TG_ENOMEM;
+        }
+    }
+    *out = &bus->base;
+    return TG_OK;
 }

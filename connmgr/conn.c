@@ -48,6 +48,7 @@ enum tg_err tg_connmgr_new(const struct tg_connmgr_options *options, struct tg_c
     mgr->events = options->events;
     mgr->events_arg = options->events_arg;
     mgr->node = options->node;
+    mgr->held_until_ms = options->held_until_ms;
     mgr->worker = options->worker;
     memcpy(mgr->id_key, options->id_key, sizeof mgr->id_key);
     mgr->max_slots = options->max_connections;
@@ -97,6 +98,12 @@ size_t tg_connmgr_count(const struct tg_connmgr *mgr)
     return mgr->live;
 }
 
+void tg_connmgr_renumber(struct tg_connmgr *mgr, uint32_t node)
+{
+    mgr->node = node;
+    mgr->unnumbered = node == 0;
+}
+
 /* ---- slots ---- */
 
 static struct tg_slot *slot_at(const struct tg_connmgr *mgr, size_t index)
@@ -137,12 +144,15 @@ static void make_id(struct tg_conn *conn)
 {
     const struct tg_connmgr *mgr = conn->mgr;
     const struct tg_connid id = {
-        .node = mgr->node, .worker = mgr->worker, .slot = conn->slot, .generation = conn->generation};
+        .node = conn->node, .worker = mgr->worker, .slot = conn->slot, .generation = conn->generation};
     tg_connid_encode(mgr->id_key, &id, conn->id);
 }
 
 enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handle, char id[TG_CONNID_LEN + 1])
 {
+    if (mgr->unnumbered) {
+        return TG_EAGAIN;
+    }
     enum tg_err err = mgr->free_first == NO_SLOT ? add_slots(mgr) : TG_OK;
     struct tg_conn *conn = err == TG_OK ? calloc(1, sizeof *conn) : NULL;
     if (conn == NULL) {
@@ -150,6 +160,7 @@ enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handl
     }
     struct tg_slot *slot = slot_at(mgr, mgr->free_first);
     conn->mgr = mgr;
+    conn->node = mgr->node;
     conn->slot = mgr->free_first;
     conn->generation = slot->generation % GENERATIONS + 1;
     conn->state = TG_CONN_RESERVED;
@@ -208,10 +219,16 @@ struct tg_conn *tg_conn_get(struct tg_connmgr *mgr, struct tg_conn_handle handle
     return slot->generation == handle.generation ? slot->conn : NULL;
 }
 
+static bool is_held(const struct tg_connmgr *mgr)
+{
+    return mgr->held_until_ms == NULL ||
+           tg_loop_now_ms(mgr->loop) < atomic_load_explicit(mgr->held_until_ms, memory_order_acquire);
+}
+
 struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
     struct tg_conn *conn = tg_conn_get(mgr, handle);
-    return conn != NULL && conn->state == TG_CONN_OPEN ? conn : NULL;
+    return conn != NULL && conn->state == TG_CONN_OPEN && is_held(mgr) ? conn : NULL;
 }
 
 struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn)
@@ -275,6 +292,9 @@ enum tg_err tg_conn_open(struct tg_connmgr *mgr, struct tg_conn_handle handle,
     struct tg_conn *conn = tg_conn_get(mgr, handle);
     if (conn == NULL || conn->state != TG_CONN_RESERVED) {
         return TG_EINVAL;
+    }
+    if (conn->node != mgr->node || mgr->unnumbered) {
+        return TG_ECLOSED;
     }
     enum tg_err err = tg_conn_info_new(info, &conn->info);
     if (err != TG_OK) {
@@ -359,7 +379,7 @@ static void on_message(void *arg, struct tg_slice payload, bool binary)
 {
     struct tg_conn *conn = arg;
     struct tg_connmgr *mgr = conn->mgr;
-    if (conn->state != TG_CONN_OPEN) {
+    if (conn->state != TG_CONN_OPEN || !is_held(mgr)) {
         return;
     }
     tg_conn_touch(conn);

@@ -75,6 +75,9 @@ struct tg_connmgr_options {
     size_t max_connections; /* slots, at most 2^24 */
     const struct tg_conn_events *events;
     void *events_arg;
+    /* Monotonic ms until which the connections are this node's for certain: later, messages are not taken and
+     * nothing is sent. NULL: for ever. */
+    const _Atomic(uint64_t) *held_until_ms;
 };
 
 enum tg_err tg_connmgr_new(const struct tg_connmgr_options *options, struct tg_connmgr **out) TG_MUST_CHECK;
@@ -84,13 +87,15 @@ const struct tg_conn_counters *tg_connmgr_counters(const struct tg_connmgr *mgr)
 /* Connections reserved, open or closing. */
 size_t tg_connmgr_count(const struct tg_connmgr *mgr);
 
-/* Takes a slot for a handshake. TG_ELIMIT: no slot is free. */
+/* New connections get ids of this node; 0: there are none. Handshakes under way are refused when they end. */
+void tg_connmgr_renumber(struct tg_connmgr *mgr, uint32_t node);
+/* Takes a slot for a handshake. TG_ELIMIT: no slot is free. TG_EAGAIN: the node has no number now. */
 enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handle,
                             char id[TG_CONNID_LEN + 1]) TG_MUST_CHECK;
 /* Gives back a reserved slot: the handshake was refused. */
 void tg_conn_release(struct tg_connmgr *mgr, struct tg_conn_handle handle);
-/* A reserved connection becomes open, with timers running. The socket was opened with tg_conn_socket_events
- * and the handle's tg_conn as argument. */
+/* A reserved connection becomes open, with timers running; TG_ECLOSED: the node has another number by now.
+ * The socket was opened with tg_conn_socket_events and the handle's tg_conn as argument. */
 enum tg_err tg_conn_open(struct tg_connmgr *mgr, struct tg_conn_handle handle,
                          const struct tg_conn_info *info, const struct tg_conn_settings *settings,
                          struct tg_socket *socket, const struct tg_socket_ops *ops) TG_MUST_CHECK;
@@ -98,7 +103,7 @@ extern const struct tg_socket_events tg_conn_socket_events;
 
 /* NULL when it is gone. */
 struct tg_conn *tg_conn_get(struct tg_connmgr *mgr, struct tg_conn_handle handle);
-/* Only while it is open (pushes, replies). */
+/* Only while it is open, and this node's (pushes, replies). */
 struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle handle);
 struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 /* NUL-terminated, TG_CONNID_LEN characters. */

@@ -30,7 +30,7 @@ struct tg_conn {
     int64_t last_active_ms;                   /* wall clock */
     struct tg_conn_settings settings;
     char *close_reason; /* NULL: empty */
-    uint32_t slot, generation;
+    uint32_t slot, generation, node;
     uint16_t close_code; /* as given to tg_conn_close */
     uint8_t close_reason_len;
     uint8_t state;     /* enum tg_conn_state */
@@ -57,7 +57,9 @@ struct tg_connmgr {
     size_t max_slots, slot_count;
     uint32_t free_first, free_last; /* slots in the order in which they were freed */
     size_t live;                    /* connections reserved, open or closing */
-    size_t freed;                   /* since memory was last given back to the system */
+    bool unnumbered;                /* the node has no number */
+    const _Atomic(uint64_t) *held_until_ms;
+    size_t freed; /* since memory was last given back to the system */
     struct tg_timer trim;
     struct tg_list dirty;   /* struct tg_conn with something to write */
     struct tg_list settled; /* struct tg_send whose callback is due */

@@ -35,6 +35,7 @@ struct tg_push_op {
     tg_pushed_fn *done; /* NULL: `asker` gets an answer instead */
     void *arg;
     struct tg_bus_address asker;
+    uint32_t asked_node;  /* whose answer is waited for */
     uint64_t correlation; /* of the question, ours or the asker's */
     enum tg_push_verb verb;
     enum tg_push_outcome outcome;
@@ -154,6 +155,7 @@ static void on_deadline(struct tg_timer *timer)
 {
     struct tg_push_op *op = TG_CONTAINER(timer, struct tg_push_op, timer);
     if (op->send == NULL) {
+        tg_bus_suspect(op->push->port, op->asked_node);
         finish(op, TG_PUSH_UNREACHABLE); /* no answer came */
     } else if (tg_send_withdraw(op->send) == TG_OK) {
         op->send = NULL;
@@ -291,11 +293,12 @@ static void ask(struct tg_push_op *op, const struct tg_push_request *request, co
     enum tg_err err = tg_bus_send(push->port, envelope);
     if (err != TG_OK) {
         tg_envelope_free(envelope);
-        /* No such worker of this very incarnation: it never was, or it has ended with its connections. */
+        /* No such worker, or its node is dead: it never was, or has ended with its connections. */
         finish(op, err == TG_ENOTFOUND ? TG_PUSH_GONE : TG_PUSH_UNREACHABLE);
         return;
     }
     op->correlation = model.correlation;
+    op->asked_node = id->node;
     tg_list_append(bucket_of(push, op->correlation), &op->node);
     tg_timer_start(push->loop, &op->timer, request->timeout_ms + ANSWER_MS);
 }
@@ -370,6 +373,14 @@ enum tg_err tg_push_new(struct tg_connmgr *mgr, struct tg_loop *loop, struct tg_
     return TG_OK;
 }
 
+void tg_push_renumber(struct tg_push *push, uint32_t node)
+{
+    push->self.node = node;
+    if (push->port != NULL) {
+        tg_bus_renumber(push->port, node);
+    }
+}
+
 void tg_push_free(struct tg_push *push)
 {
     if (push == NULL) {
@@ -408,9 +419,7 @@ enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *re
     op->done = done;
     op->arg = arg;
     op->starting = true;
-    if (id.node != push->self.node) { /* there is no other node: an earlier life of this one */
-        finish(op, TG_PUSH_GONE);
-    } else if (id.worker == push->self.worker) {
+    if (id.node == push->self.node && id.worker == push->self.worker) {
         serve(op, request, &id);
     } else {
         ask(op, request, &id);

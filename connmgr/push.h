@@ -40,6 +40,8 @@ typedef void tg_pushed_fn(void *arg, enum tg_push_outcome outcome, const struct 
 
 enum tg_err tg_push_new(struct tg_connmgr *mgr, struct tg_loop *loop, struct tg_bus *bus,
                         const struct tg_connmgr_options *identity, struct tg_push **out) TG_MUST_CHECK;
+/* The node has this number from now on; 0: none. */
+void tg_push_renumber(struct tg_push *push, uint32_t node);
 /* Operations under way must have been cancelled. */
 void tg_push_free(struct tg_push *push);
 /* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.

@@ -1,6 +1,6 @@
 /* Where connection ids are remembered beyond the worker that holds the socket: an operation table, `memory`
- * for one node (registry_memory.c), `redis` to come. A row holds what a survivor needs to write the
- * connection's $disconnect event. No caller knows which is active. One a worker. */
+ * for one node (registry_memory.c), `redis` for many (registry_redis.c). A row holds what a survivor needs to
+ * write the connection's $disconnect event. No caller knows which is active. One a worker. */
 #ifndef TG_CONNMGR_REGISTRY_H
 #define TG_CONNMGR_REGISTRY_H
 
@@ -8,15 +8,13 @@
 
 struct tg_registry;
 
-enum tg_node_state { TG_NODE_ALIVE, TG_NODE_DEAD, TG_NODE_UNKNOWN };
-
 struct tg_registry_ops {
-    /* Fire and forget: the registry keeps trying by itself; the connection serves meanwhile. */
+    /* Before the client learns that it is connected. Fire and forget: what can be sent is on its way when
+     * this returns, else the registry keeps trying by itself, and the connection serves meanwhile. */
     void (*put)(struct tg_registry *registry, const char *connection_id, const struct tg_conn_info *info);
-    void (*remove)(struct tg_registry *registry, const char *connection_id);
-    enum tg_node_state (*node_state)(struct tg_registry *registry, uint32_t node);
-    /* Whether this node may call itself ready. */
-    bool (*ready)(const struct tg_registry *registry);
+    /* The connection has ended and its $disconnect is about to be issued: true when that is this node's to
+     * do, and then the row goes; false when another node has taken it upon itself, or will. */
+    bool (*remove)(struct tg_registry *registry, const char *connection_id, const struct tg_conn_info *info);
     void (*free)(struct tg_registry *registry);
 };
 
@@ -24,6 +22,25 @@ struct tg_registry {
     const struct tg_registry_ops *ops;
 };
 
-enum tg_err tg_registry_memory_new(uint32_t node, struct tg_registry **out) TG_MUST_CHECK;
+enum tg_err tg_registry_memory_new(struct tg_registry **out) TG_MUST_CHECK;
+
+struct tg_cluster;
+struct tg_uplink;
+/* The link outlives the registry, but is closed before. mgr has the connections whose rows it keeps. */
+enum tg_err tg_registry_redis_new(struct tg_cluster *cluster, struct tg_uplink *link,
+                                  const struct tg_connmgr_options *identity, struct tg_connmgr *mgr,
+                                  struct tg_registry **out) TG_MUST_CHECK;
+/* The node has this number, by this token, from now on; 0: none. token: TG_TOKEN_LEN characters. */
+void tg_registry_redis_renumber(struct tg_registry *registry, uint32_t node, const char *token);
+/* The number changed because the lease was lost: what was connected then is kept as orphans, for the case
+ * that Redis has forgotten it when it is back. Writes them again, as rows of the old number, under the claim
+ * of this token; calls back once, perhaps from inside: only then the node can be taken over. */
+typedef void tg_registry_restored_fn(void *arg, uint32_t node, bool done);
+void tg_registry_redis_restore(struct tg_registry *registry, uint32_t node, const char *token,
+                               tg_registry_restored_fn *done, void *arg);
+/* Another node deals with the orphans of this number. */
+void tg_registry_redis_forget(struct tg_registry *registry, uint32_t node);
+/* Redis has forgotten: all rows are written anew. */
+void tg_registry_redis_rewrite(struct tg_registry *registry);
 
 #endif

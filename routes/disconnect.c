@@ -46,6 +46,13 @@ static void done(struct tg_request *request)
 static void start(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,
                   bool counted, int code, struct tg_slice reason)
 {
+    /* Not before its turn has come: what waits is in the registry, for a survivor. What was never open is in
+     * none, and what a dead node left is out of it. */
+    if (counted && !engine->registry->ops->remove(engine->registry, connection_id, info)) {
+        tg_log(engine->log, TG_LOG_DEBUG, "$disconnect is left to another node",
+               TG_KV_CSTR("connectionId", connection_id));
+        return;
+    }
     const struct tg_api *api = tg_model_api_by_id(engine->model, info->api_id);
     const struct tg_stage *stage = api != NULL ? tg_api_stage(api, info->stage) : NULL;
     struct tg_request *request;
@@ -130,6 +137,12 @@ void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, co
     }
     tg_list_append(&engine->disconnects, &event->node);
     engine->disconnects_waiting++;
+}
+
+size_t tg_disconnect_room(const struct tg_engine *engine)
+{
+    bool busy = engine->disconnects_running >= RUNNING_MAX || !tg_list_empty(&engine->disconnects);
+    return busy || engine->cutting ? 0 : RUNNING_MAX - engine->disconnects_running;
 }
 
 void tg_disconnect_abort(struct tg_engine *engine)

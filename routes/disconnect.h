@@ -7,9 +7,13 @@
 
 #include "routes/request.h"
 
-/* Issues the event. info is a connection's (counted: kept by reference) or copied. */
+/* Issues the event. counted: info is that of a connection which was open; it is kept by reference, and the
+ * registry is asked whether the event is this node's to issue. Else info is copied: of a handshake that was
+ * accepted in vain, or of a dead node's connection. */
 void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,
                          bool counted, int code, struct tg_slice reason);
+/* How many more could be in work at once. */
+size_t tg_disconnect_room(const struct tg_engine *engine);
 /* Gives up those that wait: the shutdown can wait no longer. They count as failed. */
 void tg_disconnect_abort(struct tg_engine *engine);
 

@@ -174,7 +174,9 @@ static bool offers_deflate(const struct tg_headers *headers)
  * (spec 1.2, decision). */
 static void revoke(const struct handshake *handshake, const struct tg_request *request)
 {
-    if (request->integration_called) {
+    struct tg_registry *registry = handshake->engine->registry;
+    bool ours = registry->ops->remove(registry, request->connection_id, &handshake->info);
+    if (request->integration_called && ours) {
         tg_disconnect_issue(handshake->engine, request->connection_id, &handshake->info, false, 1006,
                             TG_LIT("Connection closed abnormally"));
     }
@@ -208,6 +210,8 @@ static void accept_client(struct handshake *handshake, struct tg_request *reques
     const struct tg_socket_ops *ops;
     enum tg_err err = accept_headers(request, &upgrade.headers);
     if (err == TG_OK) {
+        /* Before the 101: what a client knows as open is in the registry, whenever this node dies. */
+        engine->registry->ops->put(engine->registry, request->connection_id, &handshake->info);
         err = handshake->aborted
                   ? TG_ECLOSED
                   : handshake->exchange->ops->upgrade(handshake->exchange, &upgrade, &socket, &ops);
@@ -231,7 +235,6 @@ static void accept_client(struct handshake *handshake, struct tg_request *reques
         handshake_end(handshake, request, true);
         return;
     }
-    engine->registry->ops->put(engine->registry, request->connection_id, tg_conn_info(conn));
     err = tg_session_new(engine, conn);
     if (err != TG_OK) {
         tg_log(engine->log, TG_LOG_ERROR, "connection closed at once", TG_KV_ERR(err));

@@ -333,7 +333,6 @@ static void on_closed(void *arg, struct tg_conn *conn, int code, struct tg_slice
     tg_log(engine->log, TG_LOG_DEBUG, "connection closed", TG_KV_CSTR("connectionId", tg_conn_id(conn)),
            TG_KV_INT("code", code));
     tg_conn_set_user(conn, NULL);
-    engine->registry->ops->remove(engine->registry, tg_conn_id(conn));
     if (session != NULL) {
         session_free(session);
     }

@@ -186,6 +186,10 @@ static enum tg_err make_workers(struct tg_app *app)
         .config = app->config,
         .log = &app->log,
         .bus = app->bus,
+        .cluster = app->cluster,
+        .on_taken_over = tg_node_on_taken_over,
+        .on_restored = tg_node_on_restored,
+        .cluster_arg = &app->cluster_node,
         .throttles = app->throttles,
         .max_connections = app->max_descriptors,
         .may_accept = may_accept,
@@ -246,6 +250,17 @@ static enum tg_err open_listener(struct tg_app *app, struct tg_listener_settings
 
 /* ---- start and end ---- */
 
+static enum tg_err make_bus(struct tg_app *app)
+{
+    if (app->config->registry.is_redis) {
+        enum tg_err err = tg_node_cluster(app->config, app->worker_count, &app->cluster);
+        return err == TG_OK ? tg_bus_redis_new(app->cluster, BUS_LIMIT, &app->bus) : err;
+    }
+    enum tg_err err = tg_random_bytes(&app->node, sizeof app->node);
+    app->node &= 0xffffff;
+    return err == TG_OK ? tg_bus_local_new(app->node, app->worker_count, BUS_LIMIT, &app->bus) : err;
+}
+
 static enum tg_err prepare(struct tg_app *app)
 {
     const struct tg_config *config = app->config;
@@ -262,17 +277,17 @@ static enum tg_err prepare(struct tg_app *app)
         err = tg_mailbox_new(app->loop, 4096, on_report, app, &app->reports);
     }
     if (err == TG_OK) {
-        err = tg_random_bytes(&app->node, sizeof app->node);
-        app->node &= 0xffffff;
-    }
-    if (err == TG_OK) {
-        err = tg_bus_local_new(app->node, app->worker_count, BUS_LIMIT, &app->bus);
+        err = make_bus(app);
     }
     if (err == TG_OK) {
         err = tg_throttles_new(&app->throttles);
     }
     if (err == TG_OK) {
         err = make_workers(app);
+    }
+    if (err == TG_OK && app->cluster != NULL) {
+        err = tg_node_new(app->cluster, app->loop, &app->log, &config->registry, app->workers,
+                          app->worker_count, &app->cluster_node);
     }
     for (size_t i = 0; err == TG_OK && i < config->listeners.count; i++) {
         err = open_listener(app, &app->config->listeners.items[i]);
@@ -325,7 +340,10 @@ static void run(struct tg_app *app)
         }
     }
     for (size_t i = 0; i < app->worker_count; i++) {
-        tg_worker_join(app->workers[i]);
+        tg_worker_await(app->workers[i]);
+    }
+    if (app->cluster_node != NULL) {
+        tg_node_leave(app->cluster_node);
     }
     for (size_t i = 0; i < SIGNALS; i++) {
         tg_signal_free(signals[i]);
@@ -339,6 +357,7 @@ static void clean_up(struct tg_app *app)
     for (size_t i = 0; i < app->worker_count; i++) {
         tg_worker_free(app->workers[i]);
     }
+    tg_node_free(app->cluster_node);
     /* Now that nobody of this process accepts on them. */
     for (size_t i = 0; i < app->config->listeners.count; i++) {
         tg_listen_unlink(&app->config->listeners.items[i].socket_address);
@@ -349,6 +368,7 @@ static void clean_up(struct tg_app *app)
     if (app->bus != NULL) {
         tg_bus_free(app->bus);
     }
+    tg_cluster_free(app->cluster);
     tg_throttles_free(app->throttles);
     if (app->reports != NULL) {
         tg_mailbox_close(app->reports, drop_report);
@@ -366,7 +386,10 @@ const char *tg_app_unready(const struct tg_app *app)
     if (app->stopping) {
         return "draining";
     }
-    return app->ready ? NULL : "starting";
+    if (!app->ready) {
+        return "starting";
+    }
+    return app->cluster_node != NULL ? tg_node_unready(app->cluster_node) : NULL;
 }
 
 static void block_pipe_signal(void)

@@ -3,6 +3,7 @@
 #define TG_APP_APP_PRIVATE_H
 
 #include "server/app/app.h"
+#include "server/app/node.h"
 #include "server/app/worker.h"
 
 enum { WORKERS_MAX = 128 };
@@ -16,10 +17,12 @@ struct tg_app {
     struct tg_loop *loop; /* of the main thread */
     struct tg_mailbox *reports;
     struct tg_bus *bus;
+    struct tg_cluster *cluster; /* NULL: one node */
+    struct tg_node *cluster_node;
     struct tg_throttles *throttles;
     struct tg_worker *workers[WORKERS_MAX];
     size_t worker_count;
-    uint32_t node; /* this incarnation, 24 bits */
+    uint32_t node; /* this incarnation, 24 bits; in a cluster the membership's matter */
     struct tg_admin *admin;
     struct tg_arena_pool arenas;
     size_t max_descriptors;    /* of clients, over all workers */

@@ -147,10 +147,31 @@ static bool same_listeners(const struct tg_listeners *a, const struct tg_listene
     return a->count == b->count;
 }
 
+static bool same_number(double a, double b)
+{
+    return !(a < b) && !(b < a);
+}
+
+static bool same_tls(const struct tg_tls_config *a, const struct tg_tls_config *b)
+{
+    return tg_slice_eq(a->server_name_to_verify, b->server_name_to_verify) &&
+           tg_slice_eq(a->ca_file, b->ca_file) &&
+           a->insecure_skip_verification == b->insecure_skip_verification;
+}
+
 static bool same_registry(const struct tg_registry_settings *a, const struct tg_registry_settings *b)
 {
     return tg_slice_eq(a->type, b->type) && tg_slice_eq(a->url, b->url) &&
-           tg_slice_eq(a->cluster, b->cluster);
+           tg_slice_eq(a->cluster, b->cluster) && same_tls(&a->tls, &b->tls) &&
+           same_number(a->lease_seconds, b->lease_seconds) &&
+           same_number(a->probe_interval_seconds, b->probe_interval_seconds) &&
+           same_number(a->dead_node_memory_seconds, b->dead_node_memory_seconds) &&
+           a->connect_timeout_millis == b->connect_timeout_millis &&
+           a->command_timeout_millis == b->command_timeout_millis &&
+           a->reconnect_min_millis == b->reconnect_min_millis &&
+           a->reconnect_max_millis == b->reconnect_max_millis &&
+           a->max_pending_commands == b->max_pending_commands &&
+           a->trouble_makes_unready == b->trouble_makes_unready && a->when_cut_off == b->when_cut_off;
 }
 
 bool tg_config_reloadable(const struct tg_config *current, const struct tg_config *next, const char **option)

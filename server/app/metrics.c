@@ -194,6 +194,9 @@ enum tg_err tg_app_metrics(struct tg_app *app, struct tg_worker_stats *totals, s
     if (err == TG_OK) {
         err = put_backends(totals, out);
     }
+    if (err == TG_OK && app->cluster_node != NULL) {
+        err = tg_node_metrics(app->cluster_node, out);
+    }
     if (err == TG_OK) {
         err = tg_linkstats_render(&totals->links, out);
     }

@@ -41,16 +41,41 @@ static const struct tg_schema admin_schema = {
     .help = "`/healthz`, `/readyz` and `/metrics`, on a listener of their own."};
 
 static const struct tg_option_name registry_types[] = {{.name = "memory"}, {.name = "redis"}, {0}};
+static const struct tg_option_name cut_off_names[] = {{.name = "close", .value = TG_CUT_OFF_CLOSE}, {.name = "keep", .value = TG_CUT_OFF_KEEP}, {0}};
 static const struct tg_option registry_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_registry_settings, where)},
     {"type", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, type), .fallback = "memory", .names = registry_types,
-     .help = "Where connections are known. This version has `memory` alone: one node."},
-    {"url", TG_OPTION_STRING, TG_OPTION_RESTART | TG_OPTION_SECRET, AT(tg_registry_settings, url),
-     .help = "Of the Redis server."},
-    {"cluster", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, cluster),
-     .help = "Name that the nodes of one gateway share."},
+     .help = "`memory`: one node. `redis`: many nodes, each of which reaches the connections of all."},
+    {"url", TG_OPTION_STRING, TG_OPTION_RESTART | TG_OPTION_SECRET, AT(tg_registry_settings, url), .min = 1,
+     .help = "`redis://user:password@host:6379/0`, `rediss://...` with TLS, `unix:///run/redis.sock?db=0`. One server, version 6.2 or later, no Cluster and no Sentinel."},
+    {"urlFile", TG_OPTION_FILE, TG_OPTION_RESTART | TG_OPTION_SECRET, AT(tg_registry_settings, url), .help = "File that holds it."},
+    {"cluster", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, cluster), .fallback = "default", .min = 1, .max = 64,
+     .help = "Name that the nodes of one gateway share, and no others on this Redis: letters, digits, `-`, `_` and `.`."},
+    {"tlsConfig", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_registry_settings, tls), .schema = &tg_schema_tls, .help = "For a `rediss` URL."},
+    {"leaseSeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_registry_settings, lease_seconds), .fallback = "30", .max = 3600,
+     .help = "How long a silent node counts as alive, and how long a node may be cut off from Redis; at least 0.1."},
+    {"whenCutOff", TG_OPTION_ENUM, TG_OPTION_RESTART, AT(tg_registry_settings, when_cut_off), .fallback = "close", .names = cut_off_names,
+     .help = "A node that cannot keep its lease closes its connections in time (`close`), or keeps them until Redis says that another node has taken over (`keep`: outlives any failure of Redis, but while others reach Redis, they say of its connections that they are gone)."},
+    {"redisTroubleMakesUnready", TG_OPTION_BOOL, TG_OPTION_RESTART, AT(tg_registry_settings, trouble_makes_unready), .fallback = "false",
+     .help = "Whether `/readyz` fails while Redis cannot be reached: with one Redis, that takes all nodes from a load balancer at once."},
+    {"probeIntervalSeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_registry_settings, probe_interval_seconds), .fallback = "1", .max = 60,
+     .help = "Between two looks at whether Redis and a silent inbox still answer; at least 0.01."},
+    {"deadNodeMemorySeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_registry_settings, dead_node_memory_seconds), .fallback = "86400", .max = 31536000,
+     .help = "How long the number of a dead node stays unused; at least 1."},
+    {"connectTimeoutMillis", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, connect_timeout_millis), .fallback = "5000", .min = 10, .max = 60000,
+     .help = "For a connection to Redis, with its login."},
+    {"commandTimeoutMillis", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, command_timeout_millis), .fallback = "2000", .min = 10, .max = 60000,
+     .help = "A connection that leaves a command unanswered for so long is opened anew."},
+    {"reconnectMinMillis", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, reconnect_min_millis), .fallback = "100", .min = 1, .max = 60000,
+     .help = "First pause before connecting again; it doubles, and a random part of it is left out."},
+    {"reconnectMaxMillis", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, reconnect_max_millis), .fallback = "2000", .min = 1, .max = 600000,
+     .help = "Longest pause."},
+    {"maxPendingCommands", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, max_pending_commands), .fallback = "65536", .min = 64, .max = 16777216,
+     .help = "Commands that wait for Redis, per worker; a push that finds it full answers 503."},
 };
 static const struct tg_schema registry_schema = {
-    .name = "registry", SCHEMA(tg_registry_settings, registry_rows), .check = tg_check_registry};
+    .name = "registry", SCHEMA(tg_registry_settings, registry_rows), .check = tg_check_registry,
+    .help = "Where connections are known beyond the node that holds them; [cluster.md](cluster.md) says how nodes work together."};
 
 static const struct tg_option_name log_levels[] = {{.name = "error", .value = TG_LOG_ERROR}, {.name = "warn", .value = TG_LOG_WARN},
     {.name = "info", .value = TG_LOG_INFO}, {.name = "debug", .value = TG_LOG_DEBUG}, {0}};

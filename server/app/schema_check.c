@@ -58,13 +58,44 @@ void tg_check_admin(struct tg_options_report *report, const struct tg_doc_node *
     }
 }
 
+static void check_at_least(struct tg_options_report *report, const struct tg_doc_node *node, const char *key,
+                           double value, double least)
+{
+    if (value < least) {
+        tg_options_error(report, node, key, "must be at least %g", least);
+    }
+}
+
 void tg_check_registry(struct tg_options_report *report, const struct tg_doc_node *node,
                        struct tg_slice scope, void *target)
 {
     (void)scope;
-    const struct tg_registry_settings *registry = target;
-    if (!tg_slice_eq(registry->type, TG_LIT("memory"))) {
-        tg_options_error(report, node, "type", "redis is not there in this version; use memory");
+    struct tg_registry_settings *registry = target;
+    const char *problem = NULL;
+    registry->is_redis = tg_slice_eq(registry->type, TG_LIT("redis"));
+    if (!is_word(registry->cluster, "-_.")) {
+        tg_options_error(report, node, "cluster", "expected letters, digits, -, _ and .");
+    }
+    check_at_least(report, node, "leaseSeconds", registry->lease_seconds, 0.1);
+    check_at_least(report, node, "probeIntervalSeconds", registry->probe_interval_seconds, 0.01);
+    check_at_least(report, node, "deadNodeMemorySeconds", registry->dead_node_memory_seconds, 1);
+    if (registry->reconnect_min_millis > registry->reconnect_max_millis) {
+        tg_options_error(report, node, "reconnectMinMillis", "must not exceed reconnectMaxMillis");
+    }
+    if (!registry->is_redis) {
+        return;
+    }
+    if (registry->url.len == 0) {
+        tg_options_error(report, node, NULL, "the key url is missing; type redis needs it");
+        return;
+    }
+    enum tg_err err = tg_redis_url_parse(report->arena, registry->url, &registry->redis_url, &problem);
+    if (err == TG_ENOMEM) {
+        report->out_of_memory = true;
+    } else if (err != TG_OK) {
+        tg_options_error(report, node, "url", "%s", problem);
+    } else if (registry->tls.where != NULL && !registry->redis_url.tls) {
+        tg_options_error(report, node, "tlsConfig", "has no effect without a rediss:// URL");
     }
 }
 

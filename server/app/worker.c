@@ -6,6 +6,7 @@
 #include "routes/engine.h"
 #include "routes/links.h"
 #include "routes/session.h"
+#include "server/app/seat.h"
 #include "server/front/ws.h"
 #include "server/io/work.h"
 
@@ -17,13 +18,25 @@ enum {
     WORK_WAITING = 4096  /* reads of files, beyond those with the threads */
 };
 
-enum mail_kind { MAIL_RELOAD, MAIL_DRAIN, MAIL_STATS };
+enum mail_kind {
+    MAIL_RELOAD,
+    MAIL_DRAIN,
+    MAIL_STATS,
+    MAIL_JOIN,
+    MAIL_FENCE,
+    MAIL_REWRITE,
+    MAIL_RESTORE,
+    MAIL_FORGET,
+    MAIL_TAKE_OVER
+};
 
 struct mail {
     struct tg_mail mail;
     enum mail_kind kind;
     struct tg_config *config;
     uint64_t drain_ms, deadline_ms, question;
+    uint32_t node, rows;
+    char token[TG_TOKEN_LEN];
 };
 
 struct tg_worker {
@@ -38,6 +51,7 @@ struct tg_worker {
     struct tg_ws_engine *ws;
     struct tg_httpd *httpd;
     struct tg_engine engine;
+    struct tg_seat *seat; /* NULL: not in a cluster */
     /* draining */
     struct tg_timer drain_timer;
     bool draining, cut;
@@ -134,6 +148,9 @@ static void start_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t de
         worker->drain_until_ms = until;
         worker->deadline_ms = deadline;
         tg_httpd_drain(worker->httpd);
+        if (worker->seat != NULL) {
+            tg_seat_drain(worker->seat);
+        }
     }
     worker->drain_until_ms = until < worker->drain_until_ms ? until : worker->drain_until_ms;
     worker->deadline_ms = deadline < worker->deadline_ms ? deadline : worker->deadline_ms;
@@ -197,6 +214,24 @@ static void on_mail(void *arg, struct tg_mail *base)
     case MAIL_STATS:
         report_stats(worker, mail->question);
         break;
+    case MAIL_JOIN:
+        tg_seat_join(worker->seat, mail->node, mail->token);
+        break;
+    case MAIL_FENCE:
+        tg_seat_fence(worker->seat);
+        break;
+    case MAIL_REWRITE:
+        tg_seat_rewrite(worker->seat);
+        break;
+    case MAIL_RESTORE:
+        tg_seat_restore(worker->seat, mail->node, mail->token);
+        break;
+    case MAIL_FORGET:
+        tg_seat_forget(worker->seat, mail->node);
+        break;
+    case MAIL_TAKE_OVER:
+        tg_seat_take_over(worker->seat, mail->node, mail->rows, mail->token);
+        break;
     }
     free(mail);
 }
@@ -241,6 +276,45 @@ enum tg_err tg_worker_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_
     return post(worker, &mail);
 }
 
+enum tg_err tg_worker_join(struct tg_worker *worker, uint32_t node, const char *token)
+{
+    struct mail mail = {.kind = MAIL_JOIN, .node = node};
+    memcpy(mail.token, token, sizeof mail.token);
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_fence(struct tg_worker *worker)
+{
+    const struct mail mail = {.kind = MAIL_FENCE};
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_rewrite(struct tg_worker *worker)
+{
+    const struct mail mail = {.kind = MAIL_REWRITE};
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const char *token)
+{
+    struct mail mail = {.kind = MAIL_RESTORE, .node = node};
+    memcpy(mail.token, token, sizeof mail.token);
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_forget(struct tg_worker *worker, uint32_t node)
+{
+    const struct mail mail = {.kind = MAIL_FORGET, .node = node};
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_take_over(struct tg_worker *worker, uint32_t node, uint32_t rows, const char *token)
+{
+    struct mail mail = {.kind = MAIL_TAKE_OVER, .node = node, .rows = rows};
+    memcpy(mail.token, token, sizeof mail.token);
+    return post(worker, &mail);
+}
+
 enum tg_err tg_worker_ask_stats(struct tg_worker *worker, uint64_t question)
 {
     const struct mail mail = {.kind = MAIL_STATS, .question = question};
@@ -282,6 +356,20 @@ static enum tg_err make_clients(struct tg_worker *worker)
     return err;
 }
 
+static enum tg_err make_seat(struct tg_worker *worker)
+{
+    const struct tg_seat_options options = {
+        .cluster = worker->options.cluster,
+        .engine = &worker->engine,
+        .bus = worker->options.bus,
+        .worker = worker->options.index,
+        .on_taken_over = worker->options.on_taken_over,
+        .on_restored = worker->options.on_restored,
+        .arg = worker->options.cluster_arg,
+    };
+    return tg_seat_new(&options, &worker->seat);
+}
+
 static enum tg_err make_connections(struct tg_worker *worker)
 {
     struct tg_engine *engine = &worker->engine;
@@ -293,14 +381,20 @@ static enum tg_err make_connections(struct tg_worker *worker)
         .max_connections = worker->options.max_connections,
         .events = &tg_session_events,
         .events_arg = engine,
+        .held_until_ms = worker->options.cluster != NULL ? &worker->options.cluster->held_until_ms : NULL,
     };
     memcpy(options.id_key, worker->options.id_key, sizeof options.id_key);
     enum tg_err err = tg_connmgr_new(&options, &engine->connmgr);
+    if (err == TG_OK && worker->options.cluster != NULL) {
+        tg_connmgr_renumber(engine->connmgr, 0); /* until the node has joined */
+        err = make_seat(worker);
+    }
     if (err == TG_OK) {
         err = tg_push_new(engine->connmgr, worker->loop, worker->options.bus, &options, &engine->push);
     }
     if (err == TG_OK) {
-        err = tg_registry_memory_new(worker->options.node, &engine->registry);
+        err = worker->seat != NULL ? tg_seat_make_registry(worker->seat, &options, &engine->registry)
+                                   : tg_registry_memory_new(&engine->registry);
     }
     return err;
 }
@@ -394,7 +488,7 @@ enum tg_err tg_worker_start(struct tg_worker *worker)
     return TG_OK;
 }
 
-void tg_worker_join(struct tg_worker *worker)
+void tg_worker_await(struct tg_worker *worker)
 {
     if (worker->started) {
         (void)pthread_join(worker->thread, NULL);
@@ -414,6 +508,7 @@ void tg_worker_free(struct tg_worker *worker)
     if (worker->ws != NULL) {
         tg_ws_engine_free(worker->ws);
     }
+    tg_seat_close(worker->seat);
     if (engine->push != NULL) {
         tg_push_free(engine->push);
     }
@@ -425,6 +520,7 @@ void tg_worker_free(struct tg_worker *worker)
     }
     tg_work_pool_free(engine->work);
     tg_links_free(engine->links);
+    tg_seat_free(worker->seat);
     if (engine->upstream != NULL) {
         tg_upstream_free(engine->upstream);
     }

@@ -6,6 +6,7 @@
 #define TG_APP_WORKER_H
 
 #include "connmgr/bus.h"
+#include "connmgr/cluster.h"
 #include "connmgr/conn.h"
 #include "routes/metrics.h"
 #include "routes/throttle.h"
@@ -26,11 +27,16 @@ struct tg_worker_options {
     struct tg_config *config; /* one reference is taken */
     struct tg_log *log;
     struct tg_bus *bus;
+    struct tg_cluster *cluster; /* NULL: one node, whose number `node` is */
     struct tg_throttles *throttles;
     size_t max_connections;        /* slots of this worker */
     bool (*may_accept)(void *arg); /* the process has descriptors left; any thread */
     void (*on_ended)(void *arg);   /* the loop has ended; on the worker's thread */
     struct tg_mailbox *reports;    /* where answers to tg_worker_ask_stats go */
+    /* A takeover has ended; on the worker's thread. */
+    void (*on_taken_over)(void *arg, uint32_t node, bool done);
+    void (*on_restored)(void *arg, uint32_t node, bool done); /* the same of tg_worker_restore */
+    void *cluster_arg;
     void *arg;
 };
 
@@ -51,7 +57,7 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
 enum tg_err tg_worker_listen(struct tg_worker *worker, int fd, uint16_t port) TG_MUST_CHECK;
 enum tg_err tg_worker_start(struct tg_worker *worker) TG_MUST_CHECK;
 /* Waits for the thread, if it was started. */
-void tg_worker_join(struct tg_worker *worker);
+void tg_worker_await(struct tg_worker *worker);
 void tg_worker_free(struct tg_worker *worker);
 
 /* Mail; any thread. TG_EBUSY or TG_ENOMEM: not sent. */
@@ -59,6 +65,19 @@ enum tg_err tg_worker_reload(struct tg_worker *worker, struct tg_config *config)
 /* Stops accepting, closes clients with 1001 spread over drain_ms, lets requests finish, ends the loop; at the
  * deadline it cuts what is left. A second call only shortens. */
 enum tg_err tg_worker_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms) TG_MUST_CHECK;
+/* The node has this number in the cluster, by this token (TG_TOKEN_LEN characters): connections may come. */
+enum tg_err tg_worker_join(struct tg_worker *worker, uint32_t node, const char *token) TG_MUST_CHECK;
+/* The number is lost: closes every connection, refuses new ones until the next number comes. */
+enum tg_err tg_worker_fence(struct tg_worker *worker) TG_MUST_CHECK;
+/* Writes every row of the registry anew. */
+enum tg_err tg_worker_rewrite(struct tg_worker *worker) TG_MUST_CHECK;
+/* Writes what is left of a number that this node has lost, under the claim of this token. */
+enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const char *token) TG_MUST_CHECK;
+/* ... or forgets it. */
+enum tg_err tg_worker_forget(struct tg_worker *worker, uint32_t node) TG_MUST_CHECK;
+/* Issues the $disconnects of a dead node that had `rows` workers, under the claim of this token. */
+enum tg_err tg_worker_take_over(struct tg_worker *worker, uint32_t node, uint32_t rows,
+                                const char *token) TG_MUST_CHECK;
 /* The answer, a struct tg_worker_stats, goes to options.reports; the receiver frees it. */
 enum tg_err tg_worker_ask_stats(struct tg_worker *worker, uint64_t question) TG_MUST_CHECK;
 

@@ -90,6 +90,8 @@ const char *tg_redis_problem(const struct tg_redis *redis);
  * under way. TG_ENOMEM. */
 enum tg_err tg_redis_command(struct tg_redis *redis, const struct tg_slice *words, size_t count,
                              tg_redis_reply_fn *done, void *arg) TG_MUST_CHECK;
+/* Writes now what would be written at the end of this pass. */
+void tg_redis_flush(struct tg_redis *redis);
 /* Breaks the connection in the next pass, to begin anew. why: a static text for tg_redis_problem. */
 void tg_redis_reset(struct tg_redis *redis, const char *why);
 

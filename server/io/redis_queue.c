@@ -188,7 +188,7 @@ static void write_out(struct tg_redis *redis)
             return;
         }
         if (err != TG_OK) {
-            tg_redis_fail(redis, TG_ECLOSED, "the connection broke", TG_EMPTY);
+            tg_redis_reset(redis, "the connection broke"); /* not from inside whoever sends */
             return;
         }
         tg_buf_consume(&redis->out, put);
@@ -196,9 +196,8 @@ static void write_out(struct tg_redis *redis)
     tg_transport_want(redis->transport, true, false);
 }
 
-void tg_redis_run_flush(struct tg_task *task)
+void tg_redis_flush(struct tg_redis *redis)
 {
-    struct tg_redis *redis = TG_CONTAINER(task, struct tg_redis, flush);
     if (redis->transport == NULL || redis->unflushed == 0) {
         return;
     }
@@ -206,6 +205,11 @@ void tg_redis_run_flush(struct tg_task *task)
     tg_redis_count(&redis->options.counters->round_trips, 1);
     redis->unflushed = 0;
     write_out(redis);
+}
+
+void tg_redis_run_flush(struct tg_task *task)
+{
+    tg_redis_flush(TG_CONTAINER(task, struct tg_redis, flush));
 }
 
 void tg_redis_on_writable(void *arg)

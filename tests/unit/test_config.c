@@ -228,6 +228,7 @@ static void test_what_takes_a_restart(void **state)
                 {FILE_TEXT "admin: {address: '127.0.0.1:1'}\n", "admin"},
                 {FILE_TEXT "workers: 1\n", "workers"},
                 {FILE_TEXT "registry: {cluster: x}\n", "registry"},
+                {FILE_TEXT "registry: {leaseSeconds: 9}\n", "registry"},
                 {FILE_TEXT "connectionIdSecret: x\n", "connectionIdSecret"},
                 {FILE_TEXT "accountId: 111111111111\n", "connectionIdSecret"}};
     struct fixture *f = *state;

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { ADMIN_KEY, ALLOW_ALL, ACCOUNT, REGION } from './config.mjs';
 import { request } from './http.mjs';
 import { freePort } from './ports.mjs';
+import { sharedRedis } from './redis.mjs';
 import { onEnd } from './scope.mjs';
 import { sign } from './sigv4.mjs';
 import { waitFor, within } from './wait.mjs';
@@ -51,7 +52,7 @@ export function run(args, { env = {}, timeout = 20000, cwd } = {}) {
   );
 }
 
-function complete(config, port, adminPort) {
+function complete(config, port, adminPort, registry) {
   return {
     listeners: [{ address: `127.0.0.1:${port}` }],
     admin: { address: `127.0.0.1:${adminPort}` },
@@ -62,6 +63,7 @@ function complete(config, port, adminPort) {
     credentials: [{ ...ADMIN_KEY, policy: ALLOW_ALL }],
     shutdown: { drainSeconds: 0, deadlineSeconds: 5 },
     log: { level: 'info', format: 'json' },
+    ...(registry ? { registry } : {}),
     ...config,
   };
 }
@@ -81,7 +83,7 @@ class Gateway {
   }
 
   write(config) {
-    const text = typeof config === 'string' ? config : JSON.stringify(complete(config, this.port, this.adminPort), null, 1);
+    const text = typeof config === 'string' ? config : JSON.stringify(complete(config, this.port, this.adminPort, this.registry), null, 1);
     fs.writeFileSync(this.file, text);
   }
 
@@ -186,6 +188,8 @@ export async function startGateway(owner, config, options = {}) {
   gateway.adminPort = options.adminPort ?? (await freePort());
   gateway.dir = tempDir(owner);
   gateway.file = path.join(gateway.dir, options.file ?? 'tidegate.json');
+  // The scenarios of one node under the other registry: a cluster of one for each gateway.
+  if (process.env.TIDEGATE_E2E_REGISTRY === 'redis') gateway.registry = { type: 'redis', url: (await sharedRedis()).url, cluster: `g${gateway.port}`, leaseSeconds: 5 };
   if (typeof config === 'function') config = config(gateway);
   gateway.write(config);
   const command = [...(options.wrap ?? []), options.binary ?? binary(), 'serve', '--config', gateway.file, ...(options.args ?? [])];

@@ -1,0 +1,174 @@
+#include "connmgr/orphans.h"
+
+#include <stdlib.h>
+
+#include "connmgr/wire.h"
+
+enum { BATCH = 128, ARGS_MAX = 1 + 2 * BATCH };
+
+struct orphan {
+    struct tg_list node;
+    char id[TG_CONNID_LEN];
+    size_t len;
+    char row[];
+};
+
+struct restoring;
+
+struct tg_orphans {
+    struct tg_list node;
+    uint32_t number;
+    struct tg_list rows;         /* struct orphan */
+    struct restoring *restoring; /* under way, or NULL */
+};
+
+struct restoring {
+    struct tg_orphans *orphans; /* NULL: given up meanwhile */
+    struct tg_cluster *cluster;
+    struct tg_uplink *link;
+    struct tg_list *last; /* of the command under way; the head before the first */
+    uint32_t node, worker;
+    char token[TG_TOKEN_LEN];
+    tg_registry_restored_fn *done;
+    void *arg;
+};
+
+struct tg_orphans *tg_orphans_new(struct tg_list *list, uint32_t number)
+{
+    struct tg_orphans *orphans = calloc(1, sizeof *orphans);
+    if (orphans != NULL) {
+        orphans->number = number;
+        tg_list_init(&orphans->node);
+        tg_list_init(&orphans->rows);
+        tg_list_append(list, &orphans->node);
+    }
+    return orphans;
+}
+
+struct tg_orphans *tg_orphans_find(const struct tg_list *list, uint32_t number)
+{
+    for (struct tg_list *node = list->next; node != list; node = node->next) {
+        struct tg_orphans *orphans = TG_CONTAINER(node, struct tg_orphans, node);
+        if (orphans->number == number) {
+            return orphans;
+        }
+    }
+    return NULL;
+}
+
+void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const struct tg_conn_info *info)
+{
+    struct tg_buf row;
+    if (orphans == NULL) {
+        return;
+    }
+    tg_buf_init(&row, SIZE_MAX);
+    if (tg_wire_write_row(&row, info) == TG_OK) {
+        struct tg_slice bytes = tg_buf_slice(&row);
+        struct orphan *orphan = malloc(sizeof *orphan + bytes.len);
+        if (orphan != NULL) {
+            memcpy(orphan->id, connection_id, sizeof orphan->id);
+            memcpy(orphan->row, bytes.ptr, bytes.len);
+            orphan->len = bytes.len;
+            tg_list_init(&orphan->node);
+            tg_list_append(&orphans->rows, &orphan->node);
+        }
+    }
+    tg_buf_free(&row);
+}
+
+void tg_orphans_free(struct tg_orphans *orphans)
+{
+    struct tg_list *node;
+    if (orphans == NULL) {
+        return;
+    }
+    if (orphans->restoring != NULL) {
+        orphans->restoring->orphans = NULL;
+    }
+    while ((node = tg_list_pop(&orphans->rows)) != NULL) {
+        free(TG_CONTAINER(node, struct orphan, node));
+    }
+    tg_list_remove(&orphans->node);
+    free(orphans);
+}
+
+void tg_orphans_free_all(struct tg_list *list)
+{
+    while (!tg_list_empty(list)) {
+        tg_orphans_free(TG_CONTAINER(list->next, struct tg_orphans, node));
+    }
+}
+
+/* ---- writing them again ---- */
+
+static void end(struct restoring *restoring, bool done)
+{
+    struct tg_orphans *orphans = restoring->orphans;
+    if (orphans != NULL) {
+        orphans->restoring = NULL;
+    }
+    if (done) {
+        tg_orphans_free(orphans); /* else all of them once more */
+    }
+    restoring->done(restoring->arg, restoring->node, done);
+    free(restoring);
+}
+
+static void next_batch(struct restoring *restoring);
+
+static void on_written(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct restoring *restoring = arg;
+    if (err != TG_OK || tg_redis_reply_integer(reply) != 1 || restoring->orphans == NULL) {
+        end(restoring, false);
+    } else {
+        next_batch(restoring);
+    }
+}
+
+static void next_batch(struct restoring *restoring)
+{
+    struct tg_cluster_key claim = tg_cluster_key(restoring->cluster, restoring->node, "claim"),
+                          rows = tg_cluster_worker_key(restoring->cluster, restoring->node, restoring->worker,
+                                                       "rows");
+    const struct tg_slice keys[] = {tg_cluster_key_slice(&claim), tg_cluster_key_slice(&rows)};
+    struct tg_slice args[ARGS_MAX];
+    size_t count = 0;
+    args[count++] = tg_slice_make(restoring->token, TG_TOKEN_LEN);
+    while (restoring->last->next != &restoring->orphans->rows && count < ARGS_MAX) {
+        restoring->last = restoring->last->next;
+        const struct orphan *orphan = TG_CONTAINER(restoring->last, struct orphan, node);
+        args[count++] = tg_slice_make(orphan->id, sizeof orphan->id);
+        args[count++] = tg_slice_make(orphan->row, orphan->len);
+    }
+    if (count == 1) {
+        end(restoring, true);
+    } else if (tg_uplink_script(restoring->link, TG_SCRIPT_PUT, keys, 2, args, count, on_written,
+                                restoring) != TG_OK) {
+        end(restoring, false);
+    }
+}
+
+void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_uplink *link,
+                        uint32_t node, uint32_t worker, const char *token, tg_registry_restored_fn *done,
+                        void *arg)
+{
+    struct restoring *restoring = orphans != NULL ? calloc(1, sizeof *restoring) : NULL;
+    if (restoring == NULL || orphans->restoring != NULL) {
+        free(restoring);
+        done(arg, node, orphans == NULL);
+        return;
+    }
+    restoring->orphans = orphans;
+    restoring->cluster = cluster;
+    restoring->link = link;
+    restoring->last = &orphans->rows;
+    restoring->node = node;
+    restoring->worker = worker;
+    memcpy(restoring->token, token, TG_TOKEN_LEN);
+    restoring->done = done;
+    restoring->arg = arg;
+    orphans->restoring = restoring;
+    next_batch(restoring);
+}

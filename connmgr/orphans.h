@@ -1,0 +1,25 @@
+/* Connections of a number that this node has lost, kept as rows until it is known who issues their
+ * $disconnects (docs/cluster.md): where Redis has forgotten them meanwhile, they are written again under the
+ * claim of the lost number. One a lost number and worker; private to the Redis registry. */
+#ifndef TG_CONNMGR_ORPHANS_H
+#define TG_CONNMGR_ORPHANS_H
+
+#include "connmgr/uplink.h"
+#include "connmgr/registry.h"
+
+struct tg_orphans;
+
+/* A set, in the list. NULL: no memory, and what would have been in it is lost with Redis's own memory. */
+struct tg_orphans *tg_orphans_new(struct tg_list *list, uint32_t node);
+struct tg_orphans *tg_orphans_find(const struct tg_list *list, uint32_t node);
+/* orphans may be NULL: nothing happens, in all of these. */
+void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const struct tg_conn_info *info);
+void tg_orphans_free(struct tg_orphans *orphans);
+/* After the link was closed. */
+void tg_orphans_free_all(struct tg_list *list);
+/* Calls back once, perhaps from inside; the set goes when all is written, and stays where that failed. */
+void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_uplink *link,
+                        uint32_t node, uint32_t worker, const char *token, tg_registry_restored_fn *done,
+                        void *arg);
+
+#endif

@@ -1,0 +1,39 @@
+/* The end of another node's connections: takes the rows of a dead node that this node has claimed, a few at a
+ * time, has a $disconnect issued for each, and marks the node as dealt with (docs/cluster.md). The claim is
+ * checked with each step, in Redis: where another survivor has taken it over, this one stops. One a dead
+ * node, on a worker. */
+#ifndef TG_CONNMGR_TAKEOVER_H
+#define TG_CONNMGR_TAKEOVER_H
+
+#include "connmgr/uplink.h"
+#include "connmgr/wire.h"
+
+struct tg_takeover;
+
+struct tg_takeover_options {
+    struct tg_cluster *cluster;
+    struct tg_loop *loop;
+    struct tg_log *log;
+    struct tg_uplink *link;
+    uint32_t worker;          /* this worker, for its counters */
+    uint32_t node, rows;      /* the dead node, and how many workers it had */
+    char token[TG_TOKEN_LEN]; /* of the claim */
+    /* How many events may be issued now. */
+    size_t (*room)(void *arg);
+    /* For one connection; borrowed for the call. */
+    void (*issue)(void *arg, const char *connection_id, const struct tg_conn_info *info);
+    /* It is over, and freed: done, or left to somebody else. Last call. */
+    void (*ended)(void *arg, struct tg_takeover *takeover, bool done);
+    void *arg;
+};
+
+/* Begins at once; ended is called later. TG_ENOMEM. */
+enum tg_err tg_takeover_new(const struct tg_takeover_options *options,
+                            struct tg_takeover **out) TG_MUST_CHECK;
+/* Without `ended`; no reply of Redis may be due: not before the link was closed, which ends every takeover
+ * that waits for one. */
+void tg_takeover_free(struct tg_takeover *takeover);
+/* Leaves the rest to others; ended is called soon. */
+void tg_takeover_stop(struct tg_takeover *takeover);
+
+#endif

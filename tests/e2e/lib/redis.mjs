@@ -1,0 +1,137 @@
+// A redis-server of the test's own, and a TCP proxy in front of one that can cut a gateway off.
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { freePort } from './ports.mjs';
+import { onEnd } from './scope.mjs';
+import { waitFor, within } from './wait.mjs';
+
+export const REDIS = spawnSync('redis-server', ['--version']).status === 0;
+
+// One command, in RESP, over a connection of its own; the reply's raw text.
+function ask(port, words, timeout = 5000) {
+  return within(
+    new Promise((resolve, reject) => {
+      const socket = net.connect(port, '127.0.0.1', () => {
+        socket.write(`*${words.length}\r\n${words.map((w) => `$${Buffer.byteLength(w)}\r\n${w}\r\n`).join('')}`);
+      });
+      socket.once('data', (data) => {
+        socket.destroy();
+        resolve(data.toString());
+      });
+      socket.once('error', reject);
+      socket.once('close', () => reject(new Error('closed')));
+    }),
+    `redis ${words[0]}`,
+    timeout,
+  );
+}
+
+class RedisServer {
+  get url() {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  async start() {
+    const child = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.dir, ...this.args], { stdio: 'ignore' });
+    this.child = child;
+    this.exited = new Promise((resolve) => child.on('close', resolve));
+    child.on('error', () => {});
+    await waitFor(() => ask(this.port, ['PING']).then((text) => text.startsWith('+PONG'), () => false), { what: 'redis-server' });
+  }
+
+  async kill() {
+    if (!this.child) return;
+    process.kill(this.child.pid, 'SIGKILL');
+    await this.exited;
+    this.child = undefined;
+  }
+
+  pause() {
+    process.kill(this.child.pid, 'SIGSTOP');
+  }
+
+  resume() {
+    process.kill(this.child.pid, 'SIGCONT');
+  }
+
+  command(...words) {
+    return ask(this.port, words);
+  }
+}
+
+// For a whole test file: started once, ended with the process.
+let shared;
+export function sharedRedis() {
+  shared ??= (async () => {
+    const owner = { stack: [] };
+    const server = await startRedis(owner);
+    process.on('exit', () => {
+      process.kill(server.child.pid, 'SIGKILL');
+      fs.rmSync(server.dir, { recursive: true, force: true });
+    });
+    server.child.unref();
+    return server;
+  })();
+  return shared;
+}
+
+export async function startRedis(owner, { args = [], start = true } = {}) {
+  const server = new RedisServer();
+  server.port = await freePort();
+  server.args = args;
+  server.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'tidegate-e2e-redis-'));
+  onEnd(owner, async () => {
+    await server.kill();
+    fs.rmSync(server.dir, { recursive: true, force: true });
+  });
+  if (start) await server.start();
+  return server;
+}
+
+// Passes bytes both ways until cut(): then it swallows what comes, as a network that drops packets, and accepts new
+// connections without answering; heal() ends those and passes again.
+export async function startProxy(owner, target) {
+  const pairs = new Set();
+  const proxy = { isCut: false };
+  const server = net.createServer((near) => {
+    const far = net.connect(target, '127.0.0.1');
+    const pair = { near, far };
+    pairs.add(pair);
+    const end = () => {
+      near.destroy();
+      far.destroy();
+      pairs.delete(pair);
+    };
+    for (const [from, to] of [[near, far], [far, near]]) {
+      from.on('data', (data) => {
+        if (!proxy.isCut) to.write(data);
+      });
+      from.on('error', () => {});
+      from.on('close', () => {
+        if (!proxy.isCut) end();
+      });
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  proxy.port = server.address().port;
+  proxy.url = `redis://127.0.0.1:${proxy.port}`;
+  proxy.cut = () => {
+    proxy.isCut = true;
+  };
+  proxy.heal = () => {
+    proxy.isCut = false;
+    for (const { near, far } of pairs) {
+      near.destroy();
+      far.destroy();
+    }
+    pairs.clear();
+  };
+  onEnd(owner, () => {
+    proxy.heal();
+    server.close();
+  });
+  return proxy;
+}

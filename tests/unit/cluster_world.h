@@ -1,0 +1,264 @@
+/* For tests of many nodes: nodes without sockets and workers' threads, each with a loop of its own, that
+ * share a real redis-server. A node is one worker: connections, push, registry, membership, takeovers. */
+#ifndef TG_TESTS_CLUSTER_WORLD_H
+#define TG_TESTS_CLUSTER_WORLD_H
+
+#include "tests/unit/redis_server.h"
+
+#include "connmgr/bus.h"
+#include "connmgr/member.h"
+#include "connmgr/push.h"
+#include "connmgr/registry.h"
+#include "connmgr/takeover.h"
+#include "tests/unit/fake_socket.h"
+
+enum { LEASE_MS = 1000, PROBE_MS = 50, ISSUED_MAX = 64, ROUNDS = 4000 };
+
+struct node {
+    struct fixture fixture;
+    struct tg_cluster *cluster;
+    struct tg_uplink *link;
+    struct tg_registry *registry;
+    struct tg_bus *bus;
+    struct tg_push *push;
+    struct tg_member *member;
+    struct tg_takeover *takeover;
+    uint32_t dead; /* being taken over */
+    int joined, lost, forgotten, settled;
+    uint32_t number;
+    bool restored;
+    char issued[ISSUED_MAX][TG_CONNID_LEN + 1]; /* $disconnects: own and of the dead */
+    size_t issued_count, room;
+};
+
+static inline void node_issue(struct node *node, const char *id)
+{
+    assert_true(node->issued_count < ISSUED_MAX);
+    memcpy(node->issued[node->issued_count++], id, TG_CONNID_LEN + 1);
+}
+
+static inline void node_closed(struct fixture *fixture, struct tg_conn *conn)
+{
+    struct node *node = TG_CONTAINER(fixture, struct node, fixture);
+    if (node->registry->ops->remove(node->registry, tg_conn_id(conn), tg_conn_info(conn))) {
+        node_issue(node, tg_conn_id(conn));
+    }
+}
+
+static inline void node_on_joined(void *arg, uint32_t number, const char *token)
+{
+    struct node *node = arg;
+    node->joined++;
+    node->number = number;
+    tg_registry_redis_renumber(node->registry, number, token);
+    tg_push_renumber(node->push, number);
+    tg_connmgr_renumber(node->fixture.mgr, number);
+}
+
+static inline bool node_close_one(void *arg, struct tg_conn *conn)
+{
+    (void)arg;
+    tg_conn_close(conn, 1012, TG_EMPTY);
+    return true;
+}
+
+static inline void node_on_lost(void *arg, uint32_t number)
+{
+    static const char none[TG_TOKEN_LEN] = {0};
+    struct node *node = arg;
+    assert_int_equal(number, node->number);
+    node->lost++;
+    tg_connmgr_renumber(node->fixture.mgr, 0);
+    tg_registry_redis_renumber(node->registry, 0, none);
+    tg_connmgr_each(node->fixture.mgr, node_close_one, NULL);
+}
+
+static inline void node_on_forgotten(void *arg)
+{
+    struct node *node = arg;
+    node->forgotten++;
+    tg_registry_redis_rewrite(node->registry);
+}
+
+static inline size_t node_room(void *arg)
+{
+    return ((struct node *)arg)->room;
+}
+
+static inline void node_take(void *arg, const char *id, const struct tg_conn_info *info)
+{
+    assert_true(tg_slice_eq(info->api_id, TG_LIT("chat")));
+    assert_true(tg_slice_eq(info->user_agent, TG_LIT("Mozilla/5.0")));
+    node_issue(arg, id);
+}
+
+static inline void node_taken(void *arg, struct tg_takeover *takeover, bool done)
+{
+    struct node *node = arg;
+    assert_ptr_equal(takeover, node->takeover);
+    node->takeover = NULL;
+    tg_member_dealt_with(node->member, node->dead, done);
+}
+
+static inline void node_start_takeover(struct node *node, uint32_t dead, uint32_t rows, const char *token)
+{
+    struct tg_takeover_options options = {
+        .cluster = node->cluster,
+        .loop = node->fixture.loop,
+        .link = node->link,
+        .node = dead,
+        .rows = rows,
+        .room = node_room,
+        .issue = node_take,
+        .ended = node_taken,
+        .arg = node,
+    };
+    memcpy(options.token, token, sizeof options.token);
+    node->dead = dead;
+    assert_null(node->takeover);
+    assert_int_equal(tg_takeover_new(&options, &node->takeover), TG_OK);
+}
+
+static inline void node_on_restored(void *arg, uint32_t number, bool done)
+{
+    (void)number;
+    ((struct node *)arg)->restored = done;
+}
+
+static inline void node_on_claimed(void *arg, uint32_t dead, uint32_t rows, const char *token, bool own)
+{
+    struct node *node = arg;
+    if (node->takeover != NULL) { /* one at a time here */
+        tg_member_dealt_with(node->member, dead, false);
+        return;
+    }
+    if (own) {
+        node->restored = false;
+        tg_registry_redis_restore(node->registry, dead, token, node_on_restored, node);
+        for (int i = 0; i < 100 && !node->restored && tg_uplink_up(node->link); i++) {
+            tg_loop_run_once(node->fixture.loop); /* a worker of its own would do this elsewhere */
+        }
+        if (!node->restored) {
+            tg_member_dealt_with(node->member, dead, false);
+            return;
+        }
+    }
+    node_start_takeover(node, dead, rows, token);
+}
+
+static inline void node_on_settled(void *arg, uint32_t number)
+{
+    struct node *node = arg;
+    node->settled++;
+    tg_registry_redis_forget(node->registry, number);
+}
+
+static const struct tg_member_events node_events = {
+    .on_joined = node_on_joined,
+    .on_lost = node_on_lost,
+    .on_forgotten = node_on_forgotten,
+    .on_claimed = node_on_claimed,
+    .on_settled = node_on_settled,
+};
+
+static inline struct node *node_new(const char *url, bool keep)
+{
+    struct node *node = calloc(1, sizeof *node);
+    struct tg_arena arena;
+    const char *problem = NULL;
+    struct tg_cluster_settings settings = {
+        .name = TG_LIT("unit"),
+        .workers = 1,
+        .lease_ms = LEASE_MS,
+        .probe_ms = PROBE_MS,
+        .connect_timeout_ms = 500,
+        .command_timeout_ms = 500,
+        .pause_min_ms = 2,
+        .pause_max_ms = 20,
+        .dead_ms = 60000,
+        .max_pending = 1024,
+        .max_unsent = 1 << 22,
+        .keep_when_cut_off = keep,
+    };
+    assert_non_null(node);
+    tg_arena_init(&arena, NULL);
+    assert_int_equal(tg_redis_url_parse(&arena, tg_slice_cstr(url), &settings.url, &problem), TG_OK);
+    assert_int_equal(tg_cluster_new(&settings, &node->cluster), TG_OK);
+    tg_arena_reset(&arena);
+    fixture_init(&node->fixture, 0, 64);
+    node->fixture.during_closed = node_closed;
+    node->room = ISSUED_MAX;
+    struct fixture *fixture = &node->fixture;
+    assert_int_equal(tg_uplink_new(node->cluster, fixture->loop, NULL, 0, &node->link), TG_OK);
+    assert_int_equal(tg_bus_redis_new(node->cluster, 64, &node->bus), TG_OK);
+    tg_bus_redis_lend(node->bus, 0, node->link, NULL);
+    assert_int_equal(tg_push_new(fixture->mgr, fixture->loop, node->bus, &fixture->options, &node->push),
+                     TG_OK);
+    tg_push_renumber(node->push, 0);
+    tg_connmgr_renumber(fixture->mgr, 0);
+    assert_int_equal(
+        tg_registry_redis_new(node->cluster, node->link, &fixture->options, fixture->mgr, &node->registry),
+        TG_OK);
+    assert_int_equal(tg_member_new(node->cluster, fixture->loop, NULL, &node_events, node, &node->member),
+                     TG_OK);
+    return node;
+}
+
+/* As a process that is killed: nothing is given back. Its connections must be gone, or be abandoned with
+ * node_abandon. */
+static inline void node_free(struct node *node)
+{
+    tg_member_free(node->member);
+    tg_uplink_close(node->link);
+    if (node->takeover != NULL) {
+        tg_takeover_free(node->takeover);
+    }
+    tg_push_free(node->push);
+    tg_bus_free(node->bus);
+    node->registry->ops->free(node->registry);
+    tg_uplink_free(node->link);
+    fixture_free(&node->fixture);
+    tg_cluster_free(node->cluster);
+    free(node);
+}
+
+/* A client, with its row. */
+static inline struct tg_socket *node_open(struct node *node)
+{
+    const struct tg_conn_info info = fixture_info();
+    struct tg_socket *socket = open_conn(&node->fixture);
+    node->registry->ops->put(node->registry, tg_conn_id(socket->conn), &info);
+    return socket;
+}
+
+static inline void nodes_turn(struct node *const *nodes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        tg_loop_run_once(nodes[i]->fixture.loop);
+    }
+}
+
+/* Runs the loops in turn until the condition holds; each turn takes at most a beat of the membership. */
+#define NODES_UNTIL(nodes, condition)                                                                        \
+    for (int rounds_ = 0; !(condition); rounds_++) {                                                         \
+        assert_true(rounds_ < ROUNDS);                                                                       \
+        nodes_turn((nodes), sizeof(nodes) / sizeof((nodes)[0]));                                             \
+    }
+
+static inline bool node_settled(const struct node *node)
+{
+    const struct tg_cluster_counters *worker = &node->cluster->workers[0];
+    return node->joined > 0 && tg_member_node(node->member) != 0 && worker->commands_up && worker->inbox_up &&
+           worker->rows_clean;
+}
+
+static inline size_t node_times_issued(const struct node *node, const char *id)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < node->issued_count; i++) {
+        count += strcmp(node->issued[i], id) == 0;
+    }
+    return count;
+}
+
+#endif

@@ -1,0 +1,478 @@
+/* Nodes of a cluster over a real redis-server: joining, pushes between them, rows, the death of one, loss of
+ * the lease, a Redis that forgets, and one whose connections break at every possible place. */
+#include "tests/unit/cluster_world.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct result {
+    int calls;
+    enum tg_push_outcome outcome;
+    bool has_info;
+    struct tg_push_op *op;
+};
+
+static void note_done(void *arg, enum tg_push_outcome outcome, const struct tg_push_info *info)
+{
+    struct result *result = arg;
+    result->calls++;
+    result->outcome = outcome;
+    result->has_info = info != NULL && tg_slice_eq(info->source_ip, TG_LIT("203.0.113.9"));
+}
+
+static void start(struct node *node, enum tg_push_verb verb, const char *id, struct result *result)
+{
+    const struct tg_push_request request = {
+        .verb = verb,
+        .connection_id = tg_slice_cstr(id),
+        .api_id = TG_LIT("chat"),
+        .payload = TG_LIT("hello"),
+        .timeout_ms = 1000,
+    };
+    *result = (struct result){0};
+    assert_int_equal(tg_push_start(node->push, &request, note_done, result, &result->op), TG_OK);
+    assert_int_equal(result->calls, 0);
+}
+
+static int setup(void **state)
+{
+    struct redis_server *server = calloc(1, sizeof *server);
+    assert_non_null(server);
+    redis_server_make(server);
+    *state = server;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    redis_server_free(*state);
+    free(*state);
+    return 0;
+}
+
+/* The integer that a command answers with, asked on a connection of its own. */
+static long ask(const struct redis_server *server, const char *line)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char reply[256] = "";
+    size_t len = 0;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", server->socket);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+    assert_int_equal(write(fd, "\r\n", 2), 2);
+    while (len < sizeof reply - 1 && strchr(reply, '\n') == NULL) {
+        ssize_t got = read(fd, reply + len, sizeof reply - 1 - len);
+        assert_true(got > 0);
+        len += (size_t)got;
+    }
+    close(fd);
+    assert_true(reply[0] == ':' || reply[0] == '+');
+    return strtol(reply + 1, NULL, 10);
+}
+
+static long rows_of(const struct redis_server *server, uint32_t number)
+{
+    char line[96];
+    snprintf(line, sizeof line, "HLEN tidegate:{unit:%u}:rows:0", number);
+    return ask(server, line);
+}
+
+static void end_all(struct node *node, struct tg_socket **sockets, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (sockets[i] != NULL) {
+            end_conn(sockets[i]);
+            sockets[i] = NULL;
+        }
+    }
+    (void)node;
+}
+
+/* ---- two nodes ---- */
+
+static void test_pushes(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    /* No more rights than docs/cluster.md asks for. */
+    static const char *const acl[] = {"--user",      "app",          "on",       ">p",     "~tidegate:*",
+                                      "&tidegate:*", "+@connection", "+@pubsub", "+@hash", "+@string",
+                                      "+@keyspace",  "+@scripting",  "+time",    NULL};
+    char url[96];
+    redis_server_start(server, acl);
+    snprintf(url, sizeof url, "redis://app:p@127.0.0.1:%d", server->port);
+    struct node *nodes[] = {node_new(url, false), node_new(url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    assert_int_not_equal(nodes[0]->number, nodes[1]->number);
+    struct tg_socket *socket = node_open(nodes[0]);
+    char id[TG_CONNID_LEN + 1];
+    memcpy(id, tg_conn_id(socket->conn), sizeof id);
+    struct result result;
+    start(nodes[1], TG_PUSH_POST, id, &result);
+    NODES_UNTIL(nodes, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_DONE);
+    ASSERT_WRITTEN(socket, "\x81\x05hello");
+    start(nodes[1], TG_PUSH_GET, id, &result);
+    NODES_UNTIL(nodes, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_DONE);
+    assert_true(result.has_info);
+    assert_int_equal(rows_of(server, nodes[0]->number), 1);
+    start(nodes[1], TG_PUSH_DELETE, id, &result);
+    NODES_UNTIL(nodes, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_DONE);
+    assert_int_equal(socket->close_code, 1000);
+    end_conn(socket);
+    assert_int_equal(nodes[0]->issued_count, 1);
+    start(nodes[1], TG_PUSH_POST, id, &result);
+    NODES_UNTIL(nodes, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_GONE);
+    assert_int_equal(rows_of(server, nodes[0]->number), 0);
+    assert_int_equal(nodes[1]->cluster->workers[0].asked, 4);
+    assert_int_equal(nodes[0]->cluster->workers[0].served, 4);
+    node_free(nodes[0]);
+    node_free(nodes[1]);
+}
+
+/* One write to Redis carries all that a pass sends. */
+static void test_pipelining(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, false), node_new(server->url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    struct tg_socket *socket = node_open(nodes[0]);
+    struct result results[50];
+    const struct tg_redis_counters *redis = &nodes[1]->cluster->workers[0].redis;
+    uint64_t trips = redis->round_trips, commands = redis->commands;
+    for (size_t i = 0; i < 50; i++) {
+        start(nodes[1], TG_PUSH_POST, tg_conn_id(socket->conn), &results[i]);
+    }
+    NODES_UNTIL(nodes, redis->commands >= commands + 50);
+    assert_in_range(redis->round_trips - trips, 1, 2); /* perhaps with a probe */
+    NODES_UNTIL(nodes, results[49].calls == 1);
+    for (size_t i = 0; i < 50; i++) {
+        assert_int_equal(results[i].outcome, TG_PUSH_DONE);
+    }
+    end_conn(socket);
+    node_free(nodes[0]);
+    node_free(nodes[1]);
+}
+
+static void test_death(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, false), node_new(server->url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    char ids[40][TG_CONNID_LEN + 1];
+    struct tg_socket *sockets[40];
+    for (size_t i = 0; i < 40; i++) {
+        sockets[i] = node_open(nodes[0]);
+        memcpy(ids[i], tg_conn_id(sockets[i]->conn), sizeof ids[i]);
+    }
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 40);
+    /* Killed: its connection to Redis goes, and it never hears of what follows. */
+    tg_uplink_close(nodes[0]->link);
+    end_all(nodes[0], sockets, 40);
+    node_free(nodes[0]);
+    struct node *survivor[] = {nodes[1]};
+    uint64_t began = tg_loop_now_ns();
+    survivor[0]->room = 7;
+    NODES_UNTIL(survivor, survivor[0]->issued_count == 40 && survivor[0]->takeover == NULL);
+    assert_true((tg_loop_now_ns() - began) / 1000000 < 2 * LEASE_MS);
+    for (size_t i = 0; i < 40; i++) {
+        assert_int_equal(node_times_issued(survivor[0], ids[i]), 1);
+    }
+    struct result result;
+    start(survivor[0], TG_PUSH_POST, ids[0], &result);
+    NODES_UNTIL(survivor, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_GONE);
+    NODES_UNTIL(survivor, ask(server, "HLEN tidegate:{unit}:nodes") == 1);
+    assert_int_equal(tg_member_takeovers(survivor[0]->member), 1);
+    node_free(survivor[0]);
+}
+
+static void test_orderly_end(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, false), node_new(server->url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    struct tg_socket *socket = node_open(nodes[0]);
+    char id[TG_CONNID_LEN + 1];
+    memcpy(id, tg_conn_id(socket->conn), sizeof id);
+    end_conn(socket);
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 0);
+    tg_member_leave(nodes[0]->member);
+    NODES_UNTIL(nodes, tg_member_left(nodes[0]->member));
+    node_free(nodes[0]);
+    struct node *other[] = {nodes[1]};
+    struct result result;
+    start(other[0], TG_PUSH_POST, id, &result);
+    NODES_UNTIL(other, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_GONE); /* at once */
+    assert_int_equal(other[0]->issued_count, 0);
+    node_free(other[0]);
+}
+
+/* ---- one node and its lease ---- */
+
+static void test_claimed_by_another(void **state)
+{
+    struct redis_server *server = *state;
+    char line[96];
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]));
+    uint32_t number = nodes[0]->number;
+    struct tg_socket *socket = node_open(nodes[0]);
+    char id[TG_CONNID_LEN + 1];
+    memcpy(id, tg_conn_id(socket->conn), sizeof id);
+    snprintf(line, sizeof line, "SET tidegate:{unit:%u}:claim another", number);
+    ask(server, line);
+    NODES_UNTIL(nodes, nodes[0]->lost == 1);
+    assert_int_equal(socket->close_code, 1012);
+    assert_null(tg_conn_get_open(nodes[0]->fixture.mgr, tg_conn_handle(socket->conn)));
+    struct tg_conn_handle handle;
+    char unused[TG_CONNID_LEN + 1];
+    assert_int_equal(tg_conn_reserve(nodes[0]->fixture.mgr, &handle, unused), TG_EAGAIN);
+    end_conn(socket);
+    assert_int_equal(nodes[0]->issued_count, 0); /* another's to tell */
+    NODES_UNTIL(nodes, nodes[0]->joined == 2 && node_settled(nodes[0]));
+    assert_int_not_equal(nodes[0]->number, number);
+    NODES_UNTIL(nodes, nodes[0]->settled == 1);
+    struct result result;
+    start(nodes[0], TG_PUSH_POST, id, &result);
+    NODES_UNTIL(nodes, result.calls == 1);
+    assert_int_equal(result.outcome, TG_PUSH_GONE);
+    node_free(nodes[0]);
+}
+
+static void test_flushed(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]));
+    struct tg_socket *sockets[3] = {node_open(nodes[0]), node_open(nodes[0]), node_open(nodes[0])};
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 3);
+    ask(server, "FLUSHALL");
+    ask(server, "SCRIPT FLUSH"); /* and they are sent again */
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 3);
+    assert_int_equal(nodes[0]->forgotten, 1);
+    assert_int_equal(nodes[0]->lost, 0);
+    assert_int_equal(ask(server, "HLEN tidegate:{unit}:nodes"), 1);
+    end_all(nodes[0], sockets, 3);
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 0);
+    node_free(nodes[0]);
+}
+
+/* A Redis that is away for longer than the lease and comes back empty: the node itself remembers. */
+static void test_orphans(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]));
+    struct tg_socket *sockets[3] = {node_open(nodes[0]), node_open(nodes[0]), node_open(nodes[0])};
+    char ids[3][TG_CONNID_LEN + 1];
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(ids[i], tg_conn_id(sockets[i]->conn), sizeof ids[i]);
+    }
+    redis_server_kill(server);
+    NODES_UNTIL(nodes, nodes[0]->lost == 1);
+    end_all(nodes[0], sockets, 2); /* the last one ends late */
+    assert_int_equal(nodes[0]->issued_count, 0);
+    redis_server_start(server, NULL);
+    NODES_UNTIL(nodes, nodes[0]->joined == 2 && nodes[0]->issued_count == 3 && nodes[0]->takeover == NULL);
+    end_all(nodes[0], sockets, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(node_times_issued(nodes[0], ids[i]), 1);
+    }
+    assert_int_equal(nodes[0]->issued_count, 3);
+    node_free(nodes[0]);
+}
+
+static void test_kept_when_cut_off(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, true)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]));
+    struct tg_socket *socket = node_open(nodes[0]);
+    uint32_t number = nodes[0]->number;
+    redis_server_kill(server);
+    uint64_t until = tg_loop_now_ms(nodes[0]->fixture.loop) + 3 * LEASE_MS / 2;
+    NODES_UNTIL(nodes, tg_loop_now_ms(nodes[0]->fixture.loop) >= until);
+    assert_int_equal(nodes[0]->lost, 0);
+    redis_server_start(server, NULL);
+    NODES_UNTIL(nodes, nodes[0]->forgotten == 1 && node_settled(nodes[0]));
+    assert_int_equal(nodes[0]->number, number);
+    NODES_UNTIL(nodes, rows_of(server, number) == 1);
+    end_conn(socket);
+    node_free(nodes[0]);
+}
+
+/* ---- connections that break anywhere ---- */
+
+/* Passes bytes to the server; the connections that are open when the allowance of bytes from clients is used
+ * up are cut, in the middle of whatever they were saying, once. */
+struct relay {
+    int listener, port;
+    const struct redis_server *server;
+    _Atomic(long) allowance; /* < 0: no limit any more */
+    _Atomic(bool) stop;
+    pthread_t thread;
+    int pairs[32][2];
+    size_t count;
+};
+
+static void relay_cut(struct relay *relay)
+{
+    for (size_t i = 0; i < relay->count; i++) {
+        close(relay->pairs[i][0]);
+        close(relay->pairs[i][1]);
+    }
+    relay->count = 0;
+}
+
+static void relay_accept(struct relay *relay)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", relay->server->socket);
+    int near = accept(relay->listener, NULL, NULL), far = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (near < 0 || relay->count == 32 || connect(far, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(near);
+        close(far);
+        return;
+    }
+    relay->pairs[relay->count][0] = near;
+    relay->pairs[relay->count++][1] = far;
+}
+
+/* False when the pair has ended, or all were cut. */
+static bool relay_pass(struct relay *relay, size_t at, int from)
+{
+    char bytes[4096];
+    ssize_t got = recv(relay->pairs[at][from], bytes, sizeof bytes, MSG_DONTWAIT);
+    if (got > 0 && from == 0 && relay->allowance >= 0) {
+        long left = relay->allowance;
+        if (got > left) {
+            (void)!send(relay->pairs[at][1], bytes, (size_t)left, MSG_NOSIGNAL);
+            relay->allowance = -1;
+            relay_cut(relay);
+            return false;
+        }
+        relay->allowance = left - got;
+    }
+    if (got > 0) {
+        return send(relay->pairs[at][1 - from], bytes, (size_t)got, MSG_NOSIGNAL) == got;
+    }
+    return got < 0;
+}
+
+static void *relay_run(void *arg)
+{
+    struct relay *relay = arg;
+    while (!relay->stop) {
+        struct pollfd fds[1 + 64] = {{.fd = relay->listener, .events = POLLIN}};
+        size_t count = relay->count;
+        for (size_t i = 0; i < 2 * count; i++) {
+            fds[1 + i] = (struct pollfd){.fd = relay->pairs[i / 2][i % 2], .events = POLLIN};
+        }
+        if (poll(fds, 1 + 2 * count, 20) <= 0) {
+            continue;
+        }
+        for (size_t i = 2 * count; i-- > 0 && relay->count == count;) {
+            if (fds[1 + i].revents != 0 && !relay_pass(relay, i / 2, (int)(i % 2)) && relay->count > 0) {
+                close(relay->pairs[i / 2][0]);
+                close(relay->pairs[i / 2][1]);
+                memmove(relay->pairs[i / 2], relay->pairs[relay->count - 1], sizeof relay->pairs[0]);
+                relay->count--;
+            }
+        }
+        if (fds[0].revents != 0) {
+            relay_accept(relay);
+        }
+    }
+    relay_cut(relay);
+    return NULL;
+}
+
+static void relay_start(struct relay *relay, const struct redis_server *server, long allowance)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    *relay = (struct relay){.server = server, .allowance = allowance};
+    relay->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(relay->listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(relay->listener, 32), 0);
+    assert_int_equal(getsockname(relay->listener, (struct sockaddr *)&address, &len), 0);
+    relay->port = ntohs(address.sin_port);
+    assert_int_equal(pthread_create(&relay->thread, NULL, relay_run, relay), 0);
+}
+
+static void relay_end(struct relay *relay)
+{
+    relay->stop = true;
+    pthread_join(relay->thread, NULL);
+    close(relay->listener);
+}
+
+/* Whatever breaks while a node joins, opens and closes connections and asks for others': it joins, what is in
+ * Redis becomes what is open, and pushes work again. */
+static void test_broken_anywhere(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    for (long allowance = 0; allowance < 14000; allowance += 379) {
+        struct relay relay;
+        char url[64];
+        ask(server, "FLUSHALL");
+        relay_start(&relay, server, allowance);
+        snprintf(url, sizeof url, "redis://127.0.0.1:%d", relay.port);
+        struct node *nodes[] = {node_new(url, false)};
+        NODES_UNTIL(nodes, nodes[0]->joined > 0);
+        struct tg_socket *sockets[6];
+        for (size_t i = 0; i < 6; i++) {
+            sockets[i] = node_open(nodes[0]);
+            tg_loop_run_once(nodes[0]->fixture.loop);
+        }
+        end_all(nodes[0], sockets, 2);
+        relay.allowance = -1; /* what was not used up breaks nothing */
+        NODES_UNTIL(nodes, node_settled(nodes[0]));
+        NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 4);
+        assert_int_equal(nodes[0]->lost, 0);
+        assert_int_equal(nodes[0]->issued_count, 2);
+        end_all(nodes[0], sockets, 6);
+        NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 0);
+        node_free(nodes[0]);
+        relay_end(&relay);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_pushes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipelining, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_death, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_orderly_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_claimed_by_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flushed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_when_cut_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_broken_anywhere, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
