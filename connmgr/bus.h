@@ -69,7 +69,7 @@ struct tg_cluster;
 struct tg_uplink;
 struct tg_log;
 enum tg_err tg_bus_redis_new(struct tg_cluster *cluster, size_t limit, struct tg_bus **out) TG_MUST_CHECK;
-void tg_bus_redis_lend(struct tg_bus *bus, uint32_t worker, struct tg_uplink *link, struct tg_log *log);
+void tg_bus_redis_lend(struct tg_bus *base, uint32_t worker, struct tg_uplink *link, struct tg_log *log);
 static inline void tg_bus_free(struct tg_bus *bus) /* after all ports are closed and all workers have ended */
 {
     if (bus != NULL) {

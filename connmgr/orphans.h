@@ -10,8 +10,8 @@
 struct tg_orphans;
 
 /* A set, in the list. NULL: no memory, and what would have been in it is lost with Redis's own memory. */
-struct tg_orphans *tg_orphans_new(struct tg_list *list, uint32_t node);
-struct tg_orphans *tg_orphans_find(const struct tg_list *list, uint32_t node);
+struct tg_orphans *tg_orphans_new(struct tg_list *list, uint32_t number);
+struct tg_orphans *tg_orphans_find(const struct tg_list *list, uint32_t number);
 /* orphans may be NULL: nothing happens, in all of these. */
 void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const struct tg_conn_info *info);
 void tg_orphans_free(struct tg_orphans *orphans);

@@ -31,16 +31,16 @@ enum tg_err tg_registry_redis_new(struct tg_cluster *cluster, struct tg_uplink *
                                   const struct tg_connmgr_options *identity, struct tg_connmgr *mgr,
                                   struct tg_registry **out) TG_MUST_CHECK;
 /* The node has this number, by this token, from now on; 0: none. token: TG_TOKEN_LEN characters. */
-void tg_registry_redis_renumber(struct tg_registry *registry, uint32_t node, const char *token);
+void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const char *token);
 /* The number changed because the lease was lost: what was connected then is kept as orphans, for the case
  * that Redis has forgotten it when it is back. Writes them again, as rows of the old number, under the claim
  * of this token; calls back once, perhaps from inside: only then the node can be taken over. */
 typedef void tg_registry_restored_fn(void *arg, uint32_t node, bool done);
-void tg_registry_redis_restore(struct tg_registry *registry, uint32_t node, const char *token,
+void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token,
                                tg_registry_restored_fn *done, void *arg);
 /* Another node deals with the orphans of this number. */
-void tg_registry_redis_forget(struct tg_registry *registry, uint32_t node);
+void tg_registry_redis_forget(struct tg_registry *base, uint32_t node);
 /* Redis has forgotten: all rows are written anew. */
-void tg_registry_redis_rewrite(struct tg_registry *registry);
+void tg_registry_redis_rewrite(struct tg_registry *base);
 
 #endif

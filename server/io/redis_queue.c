@@ -254,6 +254,9 @@ static void take_reply(struct tg_redis *redis, const redisReply *reply)
         if (tg_slice_starts(text, TG_LIT("READONLY")) || tg_slice_starts(text, TG_LIT("LOADING")) ||
             tg_slice_starts(text, TG_LIT("MASTERDOWN"))) {
             tg_redis_reset(redis, "the server takes no writes: it is a replica or is loading");
+        } else if (tg_slice_starts(text, TG_LIT("MOVED ")) || tg_slice_starts(text, TG_LIT("ASK ")) ||
+                   tg_slice_starts(text, TG_LIT("CLUSTERDOWN"))) {
+            tg_redis_reset(redis, "the server is one of a Redis Cluster, which is not supported");
         }
     }
     finish(redis, pending, refused ? TG_EDENIED : TG_OK, ours);

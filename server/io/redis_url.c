@@ -94,6 +94,9 @@ static enum tg_err read_place(struct tg_slice text, struct tg_redis_url *url, co
     } else {
         host = tg_slice_cut(place, ':', &port);
     }
+    if (tg_slice_find(place, ',') < place.len) {
+        return wrong(problem, "Sentinel and Cluster are not supported by this version; name one server");
+    }
     if (!is_host(host, brackets)) {
         return wrong(problem, host.len == 0 ? "the host is missing" : "this is no host name or address");
     }
@@ -127,6 +130,10 @@ enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, str
 {
     struct tg_redis_url url = {0};
     struct tg_slice rest = text;
+    if (tg_slice_starts(text, TG_LIT("redis-sentinel:")) || tg_slice_starts(text, TG_LIT("redis-cluster:")) ||
+        tg_slice_starts(text, TG_LIT("redis+sentinel:")) || tg_slice_starts(text, TG_LIT("redis+cluster:"))) {
+        return wrong(problem, "Sentinel and Cluster are not supported by this version; name one server");
+    }
     bool unix_socket = take(&rest, TG_LIT("unix://")) || take(&rest, TG_LIT("redis+unix://"));
     url.tls = !unix_socket && take(&rest, TG_LIT("rediss://"));
     if (!unix_socket && !url.tls && !take(&rest, TG_LIT("redis://"))) {

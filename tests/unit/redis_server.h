@@ -116,10 +116,13 @@ static inline void redis_server_kill(struct redis_server *server)
 
 static inline void redis_server_free(struct redis_server *server)
 {
-    char log[96];
+    static const char *const left[] = {"log", "nodes.conf"};
+    char path[96];
     redis_server_kill(server);
-    snprintf(log, sizeof log, "%s/log", server->dir);
-    unlink(log);
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", server->dir, left[i]);
+        unlink(path);
+    }
     unlink(server->socket);
     rmdir(server->dir);
 }

@@ -382,6 +382,19 @@ static void test_replica_is_left(void **state)
     assert_non_null(strstr(world->replies.text[0], "READONLY"));
 }
 
+static void test_cluster_is_refused(void **state)
+{
+    struct world *world = *state;
+    static const char *const more[] = {"--cluster-enabled", "yes", NULL};
+    REDIS_OR_SKIP();
+    redis_server_start(&world->server, more);
+    open_up(world);
+    assert_int_equal(command(world, "SET a 1"), TG_OK);
+    UNTIL(world, world->downs == 1);
+    assert_string_equal(tg_redis_problem(world->redis),
+                        "the server is one of a Redis Cluster, which is not supported");
+}
+
 static void write_pem(const char *path, EVP_PKEY *key, X509 *certificate)
 {
     FILE *file = fopen(path, "w");
@@ -499,6 +512,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stalled_server, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_and_free, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replica_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cluster_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_protocol_violations, setup, teardown),
     };
