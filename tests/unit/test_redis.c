@@ -385,7 +385,9 @@ static void test_replica_is_left(void **state)
 static void test_cluster_is_refused(void **state)
 {
     struct world *world = *state;
-    static const char *const more[] = {"--cluster-enabled", "yes", NULL};
+    char bus[16]; /* by default 10000 above the port, which may be no port */
+    snprintf(bus, sizeof bus, "%d", redis_free_port());
+    const char *const more[] = {"--cluster-enabled", "yes", "--cluster-port", bus, NULL};
     REDIS_OR_SKIP();
     redis_server_start(&world->server, more);
     open_up(world);
