@@ -23,6 +23,9 @@ struct tg_push {
     struct tg_bus_address self;
     unsigned char id_key[TG_CONNID_KEY_LEN];
     uint64_t last_correlation;
+    /* The id decoded last: a call checks its id before it starts. Empty: none. */
+    char decoded_text[TG_CONNID_LEN + 1];
+    struct tg_connid decoded;
     struct tg_list serving;  /* tg_push_op whose frame waits in a send queue here */
     struct tg_list finished; /* tg_push_op whose callback is due */
     struct tg_task report;
@@ -398,17 +401,31 @@ void tg_push_free(struct tg_push *push)
     free(push);
 }
 
-enum tg_err tg_push_check_id(const struct tg_push *push, struct tg_slice connection_id)
+static enum tg_err decode(struct tg_push *push, struct tg_slice text, struct tg_connid *out)
+{
+    if (text.len == TG_CONNID_LEN && memcmp(text.ptr, push->decoded_text, TG_CONNID_LEN) == 0) {
+        *out = push->decoded;
+        return TG_OK;
+    }
+    enum tg_err err = tg_connid_decode(push->id_key, text, out);
+    if (err == TG_OK && text.len == TG_CONNID_LEN) {
+        memcpy(push->decoded_text, text.ptr, TG_CONNID_LEN);
+        push->decoded = *out;
+    }
+    return err;
+}
+
+enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id)
 {
     struct tg_connid id;
-    return tg_connid_decode(push->id_key, connection_id, &id);
+    return decode(push, connection_id, &id);
 }
 
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
                           void *arg, struct tg_push_op **out)
 {
     struct tg_connid id;
-    enum tg_err err = tg_connid_decode(push->id_key, request->connection_id, &id);
+    enum tg_err err = decode(push, request->connection_id, &id);
     if (err != TG_OK) {
         return err;
     }

@@ -46,7 +46,7 @@ void tg_push_renumber(struct tg_push *push, uint32_t node);
 void tg_push_free(struct tg_push *push);
 /* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.
  */
-enum tg_err tg_push_check_id(const struct tg_push *push, struct tg_slice connection_id) TG_MUST_CHECK;
+enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id) TG_MUST_CHECK;
 /* Calls back exactly once, later, unless cancelled. TG_ESYNTAX: not an id. Slices need not outlive the call.
  */
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,

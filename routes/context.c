@@ -68,13 +68,14 @@ static enum tg_err message_direction(struct tg_request *request, struct tg_slice
 
 static enum tg_err message_id(struct tg_request *request, struct tg_slice *out)
 {
-    *out = request->message_id[0] != '\0' ? tg_slice_cstr(request->message_id) : TG_EMPTY;
+    const char *id = tg_request_message_id(request);
+    *out = id[0] != '\0' ? tg_slice_cstr(id) : TG_EMPTY;
     return TG_OK;
 }
 
 static enum tg_err request_id(struct tg_request *request, struct tg_slice *out)
 {
-    *out = tg_slice_cstr(request->request_id);
+    *out = tg_slice_cstr(tg_request_id(request));
     return TG_OK;
 }
 

@@ -104,7 +104,7 @@ static void disconnect_headers(struct writer *w)
 
 static void authorizer_member(struct writer *w)
 {
-    const struct tg_request *request = w->request;
+    struct tg_request *request = w->request;
     raw(w, ",\"authorizer\":{");
     const struct tg_string_map *map = &request->info->authorizer;
     tg_jsonout_members(&w->json, "", map);
@@ -120,10 +120,10 @@ static void request_context(struct writer *w)
     static const char *const types[] = {"CONNECT", "MESSAGE", "DISCONNECT"};
     static const struct tg_slice fixed_keys[] = {TG_LIT_INIT("$connect"), TG_LIT_INIT(""),
                                                  TG_LIT_INIT("$disconnect")};
-    const struct tg_request *request = w->request;
+    struct tg_request *request = w->request;
     char time[TG_TIME_TEXT_MAX];
     size_t time_len = tg_time_clf(request->time_ms, time);
-    struct tg_slice id = tg_slice_cstr(request->request_id);
+    struct tg_slice id = tg_slice_cstr(tg_request_id(request));
     member(w, "\"requestContext\":{\"routeKey\":",
            request->route != NULL ? request->route->route_key : fixed_keys[request->kind]);
     if (request->kind == TG_REQUEST_DISCONNECT) {
@@ -131,7 +131,7 @@ static void request_context(struct writer *w)
         number(w, request->disconnect_code);
     }
     if (request->kind == TG_REQUEST_MESSAGE) {
-        member(w, ",\"messageId\":", tg_slice_cstr(request->message_id));
+        member(w, ",\"messageId\":", tg_slice_cstr(tg_request_message_id(request)));
     }
     member(w, ",\"eventType\":", tg_slice_cstr(types[request->kind]));
     member(w, ",\"extendedRequestId\":", id);

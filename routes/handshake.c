@@ -98,14 +98,14 @@ static void refuse(struct handshake *handshake, struct tg_request *request)
         }
     } else {
         err = tg_fault_body(exchange->arena, request->fault, tg_slice_cstr(request->connection_id),
-                            tg_slice_cstr(request->request_id), &body);
+                            tg_slice_cstr(tg_request_id(request)), &body);
         if (err == TG_OK) {
             err = tg_headers_add(&headers, exchange->arena, TG_LIT("Content-Type"),
                                  TG_LIT("application/json; charset=UTF-8"));
         }
         if (err == TG_OK) {
             err = tg_headers_add(&headers, exchange->arena, TG_LIT("x-amz-apigw-id"),
-                                 tg_slice_cstr(request->request_id));
+                                 tg_slice_cstr(tg_request_id(request)));
         }
     }
     if (err != TG_OK) {

@@ -23,7 +23,7 @@ static enum tg_err add_own(struct tg_request *request, struct tg_headers *header
     }
     if (err == TG_OK) {
         err = tg_headers_add(headers, &request->arena, TG_LIT("Apigw-Requestid"),
-                             tg_slice_cstr(request->request_id));
+                             tg_slice_cstr(tg_request_id(request)));
     }
     return err;
 }

@@ -104,7 +104,7 @@ static enum tg_err make_event(struct tg_request *request, struct tg_slice *out)
         .stage = request->stage->stage_name,
         .domain_name = request->info->domain_name,
         .deployment_id = request->stage->deployment_id,
-        .request_id = tg_slice_cstr(request->request_id),
+        .request_id = tg_slice_cstr(tg_request_id(request)),
         .source_ip = request->info->source_ip,
         .user_agent = request->info->user_agent,
         .time_ms = request->time_ms,

@@ -65,7 +65,7 @@ static enum tg_err add_context_headers(struct tg_request *request, struct tg_hea
     }
     if (err == TG_OK && request->kind == TG_REQUEST_MESSAGE) {
         err = tg_headers_set(headers, arena, TG_LIT("X-Websocket-Message-Id"),
-                             tg_slice_cstr(request->message_id));
+                             tg_slice_cstr(tg_request_message_id(request)));
     }
     if (err == TG_OK && request->kind == TG_REQUEST_DISCONNECT) {
         err = tg_arena_printf(arena, &code, "%d", request->disconnect_code);

@@ -15,10 +15,15 @@ struct part {
     struct tg_slice text;
 };
 
+struct response;
+
 struct mock_template {
     struct tg_slice key;
     struct part *parts;
     size_t count;
+    /* Of a request template without variables: what it comes to, found out once. 0: to be rendered. */
+    int status;
+    const struct response *response;
 };
 
 struct response {
@@ -286,6 +291,64 @@ static enum tg_err compile_response(struct tg_arena *arena, const struct tg_inte
     return err;
 }
 
+/* `{"statusCode": n}`. TG_ESYNTAX: it is not. */
+static enum tg_err read_status(struct tg_arena *arena, struct tg_slice text, int *status)
+{
+    const struct tg_json *json;
+    enum tg_err err = tg_json_parse(arena, text, &json);
+    if (err != TG_OK) {
+        return err == TG_ENOMEM ? err : TG_ESYNTAX;
+    }
+    const struct tg_json *code = tg_json_get(json, TG_LIT("statusCode"));
+    uint64_t number = 0;
+    if (tg_json_type(code) == TG_JSON_INTEGER && tg_json_integer(code) > 0) {
+        number = (uint64_t)tg_json_integer(code);
+    } else if (tg_json_type(code) == TG_JSON_STRING &&
+               tg_slice_to_u64(tg_json_string(code), &number) != TG_OK) {
+        number = 0;
+    }
+    if (number < 100 || number > 999) {
+        return TG_ESYNTAX;
+    }
+    *status = (int)number;
+    return TG_OK;
+}
+
+/* The first that matches, in the order of the file; else `$default` (spec 2.4). */
+static const struct response *choose_response(const struct tg_mock *mock, int status)
+{
+    char text[16];
+    int len = snprintf(text, sizeof text, "%d", status);
+    const struct response *fallback = NULL;
+    for (size_t i = 0; i < mock->response_count; i++) {
+        const struct response *response = &mock->responses[i];
+        if (response->is_default) {
+            fallback = response;
+        } else if (response->is_regex ? regexec(&response->regex, text, 0, NULL, 0) == 0
+                                      : tg_slice_eq(response->key, tg_slice_make(text, (size_t)len))) {
+            return response;
+        }
+    }
+    return fallback;
+}
+
+/* Request templates without variables say the same each time. */
+static enum tg_err fix_statuses(struct tg_arena *arena, const struct tg_mock *mock)
+{
+    for (size_t i = 0; i < mock->template_count; i++) {
+        struct mock_template *template = &mock->templates[i];
+        if (template->count != 1 || template->parts[0].scope != TG_VAR_SCOPES) {
+            continue;
+        }
+        enum tg_err err = read_status(arena, template->parts[0].text, &template->status);
+        if (err == TG_ENOMEM) {
+            return err;
+        }
+        template->response = choose_response(mock, template->status);
+    }
+    return TG_OK;
+}
+
 enum tg_err tg_mock_compile(struct tg_arena *arena, const struct tg_integration *integration,
                             const struct tg_mock **out, struct tg_slice *error)
 {
@@ -305,6 +368,9 @@ enum tg_err tg_mock_compile(struct tg_arena *arena, const struct tg_integration 
     }
     for (size_t i = 0; err == TG_OK && i < count; i++) {
         err = compile_response(arena, &integration->integration_responses.items[i], &responses[i], error);
+    }
+    if (err == TG_OK) {
+        err = fix_statuses(arena, mock);
     }
     if (err == TG_OK) {
         *out = mock;
@@ -330,70 +396,48 @@ static enum tg_err select_key(const struct tg_selection *selection, struct tg_re
     return err == TG_ENOMEM ? err : TG_OK;
 }
 
-/* The status that the request template yields. */
-static enum tg_err mock_status(const struct tg_mock *mock, struct tg_request *request, int *status)
+/* The status that the request template yields, and the template where it is known beforehand. */
+static enum tg_err mock_status(const struct tg_mock *mock, struct tg_request *request, int *status,
+                               const struct mock_template **fixed)
 {
-    const struct tg_json *json;
     struct tg_slice key, text;
     enum tg_err err = select_key(mock->selection, request, NULL, &key);
     if (err != TG_OK) {
         return err;
     }
     const struct mock_template *chosen = choose_template(mock->templates, mock->template_count, key);
+    *fixed = NULL;
+    if (chosen != NULL && chosen->status > 0) {
+        *fixed = chosen;
+        *status = chosen->status;
+        return TG_OK;
+    }
     text = request->body; /* pass-through */
     if (chosen != NULL) {
         err = render(chosen, request, &text);
     }
     if (err == TG_OK) {
-        err = tg_json_parse(&request->arena, text, &json);
+        err = read_status(&request->arena, text, status);
     }
-    if (err == TG_ENOMEM) {
-        return err;
-    }
-    const struct tg_json *code = err == TG_OK ? tg_json_get(json, TG_LIT("statusCode")) : NULL;
-    uint64_t number = 0;
-    if (tg_json_type(code) == TG_JSON_INTEGER && tg_json_integer(code) > 0) {
-        number = (uint64_t)tg_json_integer(code);
-    } else if (tg_json_type(code) == TG_JSON_STRING &&
-               tg_slice_to_u64(tg_json_string(code), &number) != TG_OK) {
-        number = 0;
-    }
-    if (number < 100 || number > 999) {
+    if (err == TG_ESYNTAX) {
         return tg_request_fail(request, TG_FAULT_CONFIGURATION,
                                TG_LIT("the request template of the MOCK yields no JSON with a statusCode"));
     }
-    *status = (int)number;
-    return TG_OK;
-}
-
-/* The first that matches, in the order of the file; else `$default` (spec 2.4). */
-static const struct response *choose_response(const struct tg_mock *mock, int status)
-{
-    char text[16];
-    int len = snprintf(text, sizeof text, "%d", status);
-    const struct response *fallback = NULL;
-    for (size_t i = 0; i < mock->response_count; i++) {
-        const struct response *response = &mock->responses[i];
-        if (response->is_default) {
-            fallback = response;
-        } else if (response->is_regex ? regexec(&response->regex, text, 0, NULL, 0) == 0
-                                      : tg_slice_eq(response->key, tg_slice_make(text, (size_t)len))) {
-            return response;
-        }
-    }
-    return fallback;
+    return err;
 }
 
 /* *used: the response template that the body comes from, or NULL. */
 static enum tg_err respond(struct tg_request *request, const struct mock_template **used)
 {
     const struct tg_mock *mock = request->route->integration->mock;
+    const struct mock_template *fixed;
     struct tg_slice key;
-    enum tg_err err = mock_status(mock, request, &request->answer.status);
+    enum tg_err err = mock_status(mock, request, &request->answer.status, &fixed);
     if (err != TG_OK || mock->response_count == 0) {
         return err;
     }
-    const struct response *response = choose_response(mock, request->answer.status);
+    const struct response *response =
+        fixed != NULL ? fixed->response : choose_response(mock, request->answer.status);
     if (response == NULL) {
         return tg_request_fail(request, TG_FAULT_INTEGRATION,
                                TG_LIT("no integration response matches, and there is no $default"));

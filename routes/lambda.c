@@ -78,7 +78,7 @@ static enum tg_err add_headers(struct tg_request *request, struct tg_headers *he
         {TG_LIT("x-amzn-apigateway-api-id"), request->api->api_id},
         {TG_LIT("X-Amz-Invocation-Type"), TG_LIT("RequestResponse")},
         {TG_LIT("X-Amz-Source-Arn"), arn},
-        {TG_LIT("x-amzn-lambda-integration-tag"), tg_slice_cstr(request->request_id)},
+        {TG_LIT("x-amzn-lambda-integration-tag"), tg_slice_cstr(tg_request_id(request))},
         {TG_LIT("Accept"), TG_LIT("application/json")},
         {TG_LIT("Content-Type"), TG_LIT("application/json")},
         {TG_LIT("X-Amzn-Trace-Id"), tg_slice_cstr(request->trace_id)},

@@ -73,7 +73,12 @@ struct series {
     _Atomic(uint64_t) memory[];
 };
 
+enum { RECENT = 64 }; /* a power of two */
+
 struct tg_metrics {
+    /* Series found lately, by where their labels lie; compared by what the labels are, for memory is reused.
+     */
+    struct series *recent[RECENT];
     pthread_mutex_t lock; /* of the list and the maps; values are atomic */
     struct tg_map maps[KIND_COUNT];
     struct series *list;
@@ -129,9 +134,16 @@ static struct series *series_new(size_t kind, struct tg_slice key, const struct 
     return series;
 }
 
+static struct series **recent_of(struct tg_metrics *metrics, size_t kind, struct tg_slice stage,
+                                 struct tg_slice route)
+{
+    uintptr_t mixed = ((uintptr_t)route.ptr >> 3) ^ ((uintptr_t)stage.ptr >> 4) ^ (uintptr_t)kind;
+    return &metrics->recent[(mixed ^ (mixed >> 6)) % RECENT];
+}
+
 /* NULL: none to be had. */
-static void *find_series(struct tg_metrics *metrics, size_t kind, struct tg_slice api_id,
-                         struct tg_slice stage, struct tg_slice route)
+static struct series *look_up(struct tg_metrics *metrics, size_t kind, struct tg_slice api_id,
+                              struct tg_slice stage, struct tg_slice route)
 {
     char text[512];
     const struct tg_slice parts[] = {api_id, stage, route};
@@ -150,7 +162,7 @@ static void *find_series(struct tg_metrics *metrics, size_t kind, struct tg_slic
     struct tg_map *map = &metrics->maps[kind];
     struct series *series = tg_map_get(map, key);
     if (series != NULL) {
-        return series->cells;
+        return series;
     }
     series = map->count < MAX_SERIES ? series_new(kind, key, parts) : NULL;
     if (series == NULL) {
@@ -167,6 +179,23 @@ static void *find_series(struct tg_metrics *metrics, size_t kind, struct tg_slic
         free(series);
         return NULL;
     }
+    return series;
+}
+
+static void *find_series(struct tg_metrics *metrics, size_t kind, struct tg_slice api_id,
+                         struct tg_slice stage, struct tg_slice route)
+{
+    struct series **recent = recent_of(metrics, kind, stage, route);
+    struct series *series = *recent;
+    if (series != NULL && series->kind == kind && tg_slice_eq(series->route, route) &&
+        tg_slice_eq(series->stage, stage) && tg_slice_eq(series->api_id, api_id)) {
+        return series->cells;
+    }
+    series = look_up(metrics, kind, api_id, stage, route);
+    if (series == NULL) {
+        return NULL;
+    }
+    *recent = series;
     return series->cells;
 }
 

@@ -32,7 +32,6 @@ enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind, 
     request->start_ns = tg_loop_now_ns();
     request->authorizer_latency_ms = -1;
     request->integration_latency_ms = -1;
-    tg_request_id_make(&engine->rng, request->request_id);
     tg_timer_init(&request->timer, timer_fired);
     tg_list_append(&engine->requests, &request->node);
     engine->request_count++;
@@ -66,8 +65,19 @@ enum tg_err tg_request_fail(struct tg_request *request, enum tg_fault fault, str
     return TG_EINVAL;
 }
 
-void tg_request_make_message_id(struct tg_request *request)
+const char *tg_request_id(struct tg_request *request)
 {
+    if (request->request_id[0] == '\0') {
+        tg_request_id_make(&request->engine->rng, request->request_id);
+    }
+    return request->request_id;
+}
+
+const char *tg_request_message_id(struct tg_request *request)
+{
+    if (request->kind != TG_REQUEST_MESSAGE || request->message_id[0] != '\0') {
+        return request->message_id;
+    }
     /* The tail is the connection's, as in recorded ids (spec 3.6). */
     unsigned char bytes[ID_BYTES];
     uint32_t tail = 2166136261u;
@@ -78,6 +88,7 @@ void tg_request_make_message_id(struct tg_request *request)
     memcpy(bytes + sizeof bytes - sizeof tail, &tail, sizeof tail);
     tg_base64url_encode(bytes, sizeof bytes, request->message_id);
     request->message_id[TG_REQUEST_ID_LEN] = '\0';
+    return request->message_id;
 }
 
 /* ---- phases ---- */
@@ -272,7 +283,8 @@ static void log_fault(struct tg_request *request)
            TG_KV_CSTR("event", events[request->kind]), TG_KV("api", request->api->api_id),
            TG_KV("stage", request->stage->stage_name),
            TG_KV("route", request->route != NULL ? request->route->route_key : TG_EMPTY),
-           TG_KV_CSTR("connectionId", request->connection_id), TG_KV_CSTR("requestId", request->request_id),
+           TG_KV_CSTR("connectionId", request->connection_id),
+           TG_KV_CSTR("requestId", tg_request_id(request)),
            TG_KV("fault", tg_fault_response_type(request->fault)), TG_KV_INT("status", status),
            TG_KV("detail", request->fault_detail));
 }

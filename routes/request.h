@@ -45,8 +45,8 @@ struct tg_request {
     struct tg_http *http;                /* HTTP: what there is besides; otherwise NULL */
 
     /* Context (spec 3.1). */
-    char request_id[TG_REQUEST_ID_LEN + 1];
-    char message_id[TG_REQUEST_ID_LEN + 1]; /* MESSAGE only, else empty */
+    char request_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_id, which makes it */
+    char message_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_message_id */
     char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; empty until a back end is called */
     int64_t time_ms;                        /* wall clock */
     uint64_t start_ns;
@@ -89,7 +89,7 @@ struct tg_request {
     int64_t response_latency_ms;
 };
 
-/* An empty request on the engine's current model, linked into engine->requests, ids and times set. */
+/* An empty request on the engine's current model, linked into engine->requests, times set. */
 enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind,
                            struct tg_request **out) TG_MUST_CHECK;
 /* Frees it; a pending operation is cancelled. */
@@ -100,8 +100,10 @@ void tg_request_run(struct tg_request *request);
 /* A pending operation has ended: go on with the next phase, or to the end when fault is set. Called by
  * operations. */
 void tg_request_resume(struct tg_request *request);
-/* Gives a MESSAGE its messageId; connection_id must be set. */
-void tg_request_make_message_id(struct tg_request *request);
+/* The request's id, made when it is first asked for: most messages need none. */
+const char *tg_request_id(struct tg_request *request);
+/* Likewise the messageId of a MESSAGE, whose connection_id is set; empty for others. */
+const char *tg_request_message_id(struct tg_request *request);
 /* Runs the whole pipeline once more after a pause, as if nothing had happened; for $disconnect. */
 void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
 /* The status of the outcome, as $context.status prints it. */

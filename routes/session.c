@@ -146,7 +146,8 @@ static void reply(struct tg_request *request)
         err = tg_utf8_repair(&request->arena, request->answer.body, &text);
     } else {
         err = tg_fault_frame(&request->arena, request->fault, tg_slice_cstr(request->connection_id),
-                             tg_slice_cstr(request->request_id), tg_slice_cstr(request->message_id), &text);
+                             tg_slice_cstr(tg_request_id(request)),
+                             tg_slice_cstr(tg_request_message_id(request)), &text);
     }
     if (err == TG_OK) {
         send_text(request, text);
@@ -205,7 +206,6 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
     request->info_counted = true;
     request->binary = binary;
     memcpy(request->connection_id, tg_conn_id(conn), sizeof request->connection_id);
-    tg_request_make_message_id(request);
     err = tg_arena_copy(&request->arena, payload, &request->body);
     if (err != TG_OK) {
         tg_request_free(request);

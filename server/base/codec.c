@@ -108,7 +108,7 @@ void tg_base64url_encode(const void *bytes, size_t len, char *out)
 
 enum tg_err tg_base64url_decode(struct tg_slice text, void *bytes, size_t len)
 {
-    unsigned char group[3];
+    unsigned char small[64], group[3];
     unsigned spare = 0;
     if (len > SIZE_MAX / 2 || text.len != TG_BASE64_LEN(len)) {
         return TG_ESYNTAX;
@@ -117,7 +117,15 @@ enum tg_err tg_base64url_decode(struct tg_slice text, void *bytes, size_t len)
     if (text.len != len / 3 * 4 + (len % 3 > 0 ? len % 3 + 1 : 0)) {
         return TG_ESYNTAX;
     }
-    /* First a look at all of it, since a failure must leave the bytes as they were. */
+    /* A failure must leave the bytes as they were. */
+    if (len <= sizeof small) {
+        enum tg_err err = decode64(text, '-', '_', small, &spare);
+        if (err != TG_OK || spare != 0) {
+            return TG_ESYNTAX;
+        }
+        memcpy(bytes, small, len);
+        return TG_OK;
+    }
     for (size_t at = 0; at < text.len; at += 4) {
         struct tg_slice part = tg_slice_head(tg_slice_from(text, at), 4);
         if (decode64(part, '-', '_', group, &spare) != TG_OK || spare != 0) {

@@ -107,12 +107,14 @@ bool tg_header_is_hop_by_hop(struct tg_slice name)
     return false;
 }
 
+/* tchar, RFC 9110 section 5.6.2, a bit a character. */
+static const uint32_t token_bits[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff, 0, 0, 0, 0};
+
 bool tg_header_name_ok(struct tg_slice name)
 {
     for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL)) {
+        unsigned char c = (unsigned char)name.ptr[i];
+        if ((token_bits[c >> 5] >> (c & 31) & 1) == 0) {
             return false;
         }
     }

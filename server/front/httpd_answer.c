@@ -16,6 +16,18 @@ static bool has_no_body(int status)
 
 /* ---- heads ---- */
 
+enum { DECIMAL_MAX = 24 };
+
+static struct tg_slice decimal(uint64_t number, char text[DECIMAL_MAX])
+{
+    size_t at = DECIMAL_MAX;
+    do {
+        text[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return tg_slice_make(text + at, DECIMAL_MAX - at);
+}
+
 /* Fields that say how an answer lies on the wire: the front door's own. */
 static bool is_framing(struct tg_slice name)
 {
@@ -41,17 +53,14 @@ struct head {
     const struct tg_headers *given;
     struct tg_slice length; /* Content-Length; NULL pointer: none */
     bool chunked, close;
-    bool drop; /* a field that cannot be written, rather than fail */
+    bool drop; /* leave out fields that cannot be written; otherwise they fail the whole, TG_EINVAL */
 };
 
 static enum tg_err add_given(struct http_exchange *exchange, const struct head *head, struct tg_headers *out)
 {
     for (size_t i = 0; i < head->given->count; i++) {
         const struct tg_header *field = &head->given->items[i];
-        bool writable = tg_header_name_ok(field->name) && tg_header_value_ok(field->value);
-        if (!writable && !head->drop) {
-            return TG_EINVAL;
-        }
+        bool writable = !head->drop || (tg_header_name_ok(field->name) && tg_header_value_ok(field->value));
         if (writable && !is_framing(field->name)) {
             enum tg_err err = tg_headers_add(out, &exchange->arena, field->name, field->value);
             if (err != TG_OK) {
@@ -100,13 +109,18 @@ void http_reply(struct tg_exchange *base, int status, const struct tg_headers *g
     struct http_conn *conn = exchange->conn;
     assert(exchange->answer == HTTP_ANSWER_NONE);
     if (conn->transport != NULL) {
-        struct head head = {.status = status, .given = given, .drop = true};
+        char digits[DECIMAL_MAX];
+        struct head head = {.status = status, .given = given};
         enum tg_err err = TG_OK;
         head.close = closes(exchange, http_body_skip(exchange));
         if (!has_no_body(status)) {
-            err = tg_arena_printf(&exchange->arena, &head.length, "%zu", body.len);
+            head.length = decimal(body.len, digits);
         }
         if (err == TG_OK) {
+            err = write_head(exchange, &head);
+        }
+        if (err == TG_EINVAL) {
+            head.drop = true;
             err = write_head(exchange, &head);
         }
         if (err == TG_OK && !exchange->head_method && !has_no_body(status)) {
@@ -144,30 +158,30 @@ static struct tg_slice told_length(int status, const struct tg_headers *given)
 }
 
 /* Where the body of an answer lies on the wire. */
-static enum tg_err frame(struct http_exchange *exchange, struct head *head, int64_t length,
-                         enum http_answer *answer)
+static enum http_answer frame(const struct http_exchange *exchange, struct head *head, int64_t length,
+                              char digits[DECIMAL_MAX])
 {
     if (exchange->head_method || has_no_body(head->status)) {
-        *answer = HTTP_ANSWER_EMPTY;
         head->length = told_length(head->status, head->given);
-    } else if (length >= 0) {
-        *answer = HTTP_ANSWER_LENGTH;
-        return tg_arena_printf(&exchange->arena, &head->length, "%lld", (long long)length);
-    } else if (exchange->base.minor >= 1) {
-        *answer = HTTP_ANSWER_CHUNKED;
-        head->chunked = true;
-    } else {
-        *answer = HTTP_ANSWER_UNTIL_CLOSE;
-        head->close = true;
+        return HTTP_ANSWER_EMPTY;
     }
-    return TG_OK;
+    if (length >= 0) {
+        head->length = decimal((uint64_t)length, digits);
+        return HTTP_ANSWER_LENGTH;
+    }
+    if (exchange->base.minor >= 1) {
+        head->chunked = true;
+        return HTTP_ANSWER_CHUNKED;
+    }
+    head->close = true;
+    return HTTP_ANSWER_UNTIL_CLOSE;
 }
 
 enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_headers *given, int64_t length)
 {
     struct http_exchange *exchange = http_exchange_of(base);
     struct http_conn *conn = exchange->conn;
-    enum http_answer answer;
+    char digits[DECIMAL_MAX];
     assert(exchange->answer == HTTP_ANSWER_NONE);
     if (status < FIRST_FINAL || status > LAST_STATUS) {
         return TG_EINVAL;
@@ -179,10 +193,8 @@ enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_hea
     /* A body that is being handed on may well end before the answer does. */
     bool reusable = http_body_flows(exchange) || http_body_at_hand(exchange);
     struct head head = {.status = status, .given = given, .close = closes(exchange, reusable)};
-    enum tg_err err = frame(exchange, &head, length, &answer);
-    if (err == TG_OK) {
-        err = write_head(exchange, &head);
-    }
+    enum http_answer answer = frame(exchange, &head, length, digits);
+    enum tg_err err = write_head(exchange, &head);
     if (err != TG_OK) {
         return err;
     }

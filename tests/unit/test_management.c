@@ -30,7 +30,7 @@ static struct {
     struct tg_push_op op;
 } fake;
 
-enum tg_err tg_push_check_id(const struct tg_push *push, struct tg_slice connection_id)
+enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id)
 {
     (void)push;
     return tg_slice_eq(connection_id, TG_LIT(ID)) ? TG_OK : TG_ESYNTAX;
