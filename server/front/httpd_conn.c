@@ -7,8 +7,8 @@
 #include "server/front/httpd_private.h"
 
 enum {
-    EARLY_MAX = 65536,   /* bytes held behind a head while its request is with the handler */
-    LINGER_MAX = 4 << 20 /* bytes discarded after an answer that came before the end of its request */
+    EARLY_MAX = 65536,    /* bytes held behind a head while its request is with the handler */
+    LINGER_MAX = 32 << 20 /* bytes discarded after an answer that came before the end of its request */
 };
 
 static bool wants_read(const struct http_conn *conn)

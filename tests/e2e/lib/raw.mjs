@@ -201,6 +201,22 @@ export class RawPeer {
     }
   }
 
+  // All bytes up to and with this text.
+  upTo(text, { timeout = DEADLINE } = {}) {
+    return this.until(
+      () => {
+        const at = this.buffer.indexOf(text);
+        if (at < 0) return undefined;
+        const end = at + Buffer.byteLength(text);
+        const taken = this.buffer.toString('latin1', 0, end);
+        this.buffer = Buffer.from(this.buffer.subarray(end));
+        return taken;
+      },
+      JSON.stringify(text),
+      timeout,
+    );
+  }
+
   ended(timeout = DEADLINE) {
     return within(this.end, 'the connection to end', timeout);
   }

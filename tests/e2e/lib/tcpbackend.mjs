@@ -20,6 +20,7 @@ export class GatewayPeer extends RawPeer {
     const all = (name) => rawHeaders.filter(([n]) => n.toLowerCase() === name).map(([, value]) => value);
     const headers = Object.fromEntries(rawHeaders.map(([name]) => [name.toLowerCase(), all(name.toLowerCase()).join(', ')]));
     this.buffer = Buffer.from(this.buffer.subarray(at + 4));
+    this.trailers = undefined;
     return { line, method, target, version, rawHeaders, headers, all, connection: this };
   }
 
