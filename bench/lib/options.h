@@ -1,0 +1,28 @@
+/* The command line of a load generator: one table of options for all kinds. */
+#ifndef BENCH_LIB_OPTIONS_H
+#define BENCH_LIB_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct options {
+    const char *kind;     /* the one argument that is no option */
+    const char *dialect;  /* gateway | nchan | mqtt | pushpin: bench/lib/client.h */
+    const char *path;     /* of the handshake, or of HTTP requests */
+    const char *servers;  /* process ids whose CPU is measured, with commas between */
+    const char *counters; /* file in which bench/alloccount.c counts */
+    const char *access_key, *secret; /* pushes are signed */
+    const char *method;
+    size_t port, publish_port;
+    size_t connections, depth, publishers, size; /* size: bytes of a message or body */
+    double seconds, warmup;
+    double rate;    /* operations a second in an open loop; 0: closed loop */
+    double churn;   /* connections a second that are closed and opened anew */
+    bool numbered;  /* path: a client's number is added to it */
+    bool broadcast; /* one publish reaches all: the numbers in addresses and topics are 0 */
+};
+
+/* Reads the command line; ends the process on a mistake. */
+void options_parse(struct options *options, int argc, char **argv);
+
+#endif

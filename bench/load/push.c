@@ -1,0 +1,282 @@
+/* Messages published from outside, each over one of --publishers kept connections, HTTP or MQTT as the dialect has it.
+ *   push    each publisher to its share of the clients, one after another; an operation ends when the publisher has its
+ *           answer and the client its message
+ *   fanout  rounds: a message to every client, by all publishers at once, or by one publish with --broadcast; an
+ *           operation is a message that a client got, the latency that of a whole round */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/lib/client.h"
+#include "bench/lib/sigv4.h"
+#include "bench/lib/wire.h"
+#include "bench/load/kinds.h"
+
+struct publisher {
+    struct stream stream;
+    size_t number, target;
+    bool busy, answered, delivered;
+    uint64_t since;
+};
+
+struct request {
+    unsigned char *bytes;
+    size_t len;
+};
+
+static struct push {
+    struct loop *loop;
+    const struct options *options;
+    struct driver driver;
+    struct crowd crowd;
+    struct publisher *publishers;
+    struct request *requests; /* one a client, made beforehand: the generator must not be what is slow */
+    size_t count, open, next, got; /* publishers; in fanout: the next target, what the round has brought */
+    uint64_t round_ns;
+    bool is_mqtt, is_fanout, running;
+} push;
+
+/* ---- requests ---- */
+
+static size_t http_request(const struct client *client, const unsigned char *body, size_t len, char *out, size_t room)
+{
+    char path[300], host[40], signature[500] = "";
+    size_t channel = push.options->broadcast ? 0 : client->number;
+    (void)snprintf(host, sizeof host, "127.0.0.1:%zu", push.options->publish_port);
+    if (strcmp(push.options->dialect, "gateway") == 0) {
+        char id[3 * sizeof client->id];
+        size_t at = 0;
+        for (const char *from = client->id; *from != '\0'; from++) { /* as the SDKs write it */
+            at += (size_t)snprintf(id + at, sizeof id - at, *from == '=' ? "%%3D" : "%c", *from);
+        }
+        (void)snprintf(path, sizeof path, "%s/@connections/%s", push.options->path, id);
+    } else if (strcmp(push.options->dialect, "pushpin") == 0) {
+        (void)snprintf(path, sizeof path, "/publish/");
+    } else {
+        (void)snprintf(path, sizeof path, "/pub?id=%zu", channel);
+    }
+    if (push.options->access_key != NULL) {
+        (void)sigv4_fields(signature, sizeof signature, path, host, body, len, push.options->access_key,
+                           push.options->secret);
+    }
+    int head = snprintf(out, room, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n", path, host, signature,
+                        len);
+    memcpy(out + head, body, len);
+    return (size_t)head + len;
+}
+
+/* What pushpin takes: the message within JSON. */
+static size_t pushpin_body(size_t number, size_t size, unsigned char *out, size_t room)
+{
+    int len = snprintf((char *)out, room, "{\"items\":[{\"channel\":\"c%zu\",\"formats\":{\"ws-message\":{\"content\":\"",
+                       push.options->broadcast ? 0 : number);
+    memset(out + len, 'y', size);
+    memcpy(out + (size_t)len + size, "\"}}}]}", 6);
+    return (size_t)len + size + 6;
+}
+
+static void make_request(const struct client *client)
+{
+    struct request *request = &push.requests[client->number];
+    size_t size = push.options->size, room = size + 1400;
+    request->bytes = xmalloc(room);
+    if (push.is_mqtt) {
+        request->len = mqtt_publish(request->bytes, push.options->broadcast ? 0 : client->number, size);
+        return;
+    }
+    unsigned char *body = xmalloc(room);
+    size_t len = size;
+    memset(body, 'z', size);
+    if (strcmp(push.options->dialect, "pushpin") == 0) {
+        len = pushpin_body(client->number, size, body, room);
+    }
+    request->len = http_request(client, body, len, (char *)request->bytes, room);
+    free(body);
+}
+
+/* ---- operations ---- */
+
+static void publish(struct publisher *publisher, size_t target, uint64_t since_ns)
+{
+    publisher->target = target;
+    publisher->busy = true;
+    publisher->answered = push.is_mqtt;
+    publisher->delivered = push.is_fanout;
+    publisher->since = since_ns;
+    (void)stream_send(&publisher->stream, push.requests[target].bytes, push.requests[target].len);
+}
+
+static size_t next_target(const struct publisher *publisher)
+{
+    size_t target = publisher->target + push.count;
+    return target < push.crowd.count ? target : publisher->number;
+}
+
+static bool start_one(void *arg, uint64_t due_ns)
+{
+    (void)arg;
+    for (size_t tried = 0; tried < push.count; tried++) {
+        struct publisher *publisher = &push.publishers[push.next];
+        push.next = (push.next + 1) % push.count;
+        if (!publisher->busy) {
+            publish(publisher, next_target(publisher), due_ns);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void begin_round(void)
+{
+    push.round_ns = now_ns();
+    push.next = push.got = 0;
+    for (size_t i = 0; i < push.count && push.next < (push.options->broadcast ? 1 : push.crowd.count); i++) {
+        publish(&push.publishers[i], push.next++, push.round_ns);
+    }
+}
+
+static void check_round(void)
+{
+    if (push.got < push.crowd.count) {
+        return;
+    }
+    for (size_t i = 0; i < push.count; i++) {
+        if (push.publishers[i].busy) {
+            return;
+        }
+    }
+    driver_latency(&push.driver, push.round_ns);
+    begin_round();
+}
+
+static void check_done(struct publisher *publisher)
+{
+    if (!publisher->answered || !publisher->delivered) {
+        return;
+    }
+    publisher->busy = false;
+    if (push.is_fanout) {
+        if (!push.options->broadcast && push.next < push.crowd.count) {
+            publish(publisher, push.next++, now_ns());
+        } else {
+            check_round();
+        }
+        return;
+    }
+    driver_done(&push.driver, publisher->since);
+    if (!driver_is_open_loop(&push.driver)) {
+        publish(publisher, next_target(publisher), now_ns());
+    }
+}
+
+static void on_messages(struct client *client, size_t count)
+{
+    if (push.is_fanout) {
+        for (size_t i = 0; i < count; i++) {
+            push.got++;
+            driver_count(&push.driver);
+        }
+        check_round();
+        return;
+    }
+    struct publisher *publisher = &push.publishers[client->number % push.count];
+    if (count != 1 || !publisher->busy || publisher->target != client->number || publisher->delivered) {
+        die("client %zu got a message that nobody sent", client->number);
+    }
+    publisher->delivered = true;
+    check_done(publisher);
+}
+
+/* ---- publishers' connections ---- */
+
+static void on_publisher_open(struct stream *stream)
+{
+    unsigned char packet[64];
+    struct publisher *publisher = CONTAINER(stream, struct publisher, stream);
+    if (push.is_mqtt) {
+        (void)stream_send(stream, packet, mqtt_connect(packet, 1000000 + publisher->number));
+    }
+    if (++push.open < push.count) {
+        return;
+    }
+    push.running = true;
+    driver_go(&push.driver);
+    if (push.is_fanout) {
+        begin_round();
+        return;
+    }
+    for (size_t i = 0; i < push.count && !driver_is_open_loop(&push.driver); i++) {
+        publish(&push.publishers[i], push.publishers[i].target, now_ns());
+    }
+}
+
+static size_t on_answer(struct stream *stream, unsigned char *data, size_t len)
+{
+    struct publisher *publisher = CONTAINER(stream, struct publisher, stream);
+    struct http_message answer;
+    if (push.is_mqtt) {
+        return len; /* its CONNACK */
+    }
+    size_t step = http_next(data, len, &answer);
+    if (step == 0) {
+        return 0;
+    }
+    if (answer.status < 200 || answer.status > 202 || !publisher->busy) {
+        die("a publish was refused, or answered twice: %.*s", (int)len, (const char *)data);
+    }
+    publisher->answered = true;
+    check_done(publisher);
+    return step;
+}
+
+static void on_publisher_end(struct stream *stream)
+{
+    (void)stream;
+    die("the server closed a publisher's connection");
+}
+
+static const struct stream_events publisher_events = {on_publisher_open, on_answer, on_publisher_end};
+static const struct client_events client_events;
+
+static void on_open(struct client *client)
+{
+    make_request(client);
+    if (!crowd_opened(&push.crowd, push.loop, push.options, &client_events)) {
+        return;
+    }
+    for (size_t i = 0; i < push.count; i++) {
+        push.publishers[i].number = push.publishers[i].target = i;
+        stream_connect(&push.publishers[i].stream, push.loop, push.options->publish_port, &publisher_events);
+    }
+}
+
+static void on_end(struct client *client)
+{
+    die("the server closed connection %zu", client->number);
+}
+
+static const struct client_events client_events = {on_open, on_messages, on_end};
+
+static void set_up(struct loop *loop, const struct options *options)
+{
+    push.loop = loop;
+    push.options = options;
+    push.is_mqtt = strcmp(options->dialect, "mqtt") == 0;
+    push.count = options->publishers < options->connections ? options->publishers : options->connections;
+    push.count = options->broadcast ? 1 : push.count;
+    push.publishers = xmalloc(push.count * sizeof *push.publishers);
+    push.requests = xmalloc(options->connections * sizeof *push.requests);
+    driver_init(&push.driver, options, loop, start_one, NULL);
+    crowd_connect(&push.crowd, loop, options, &client_events);
+}
+
+void load_push(struct loop *loop, const struct options *options)
+{
+    set_up(loop, options);
+}
+
+void load_fanout(struct loop *loop, const struct options *options)
+{
+    push.is_fanout = true;
+    set_up(loop, options);
+}
