@@ -10,7 +10,7 @@ export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint format docs fuzz perf-record clean npm
+.PHONY: help run build test lint format docs fuzz perf-record bench bench-full bench_build clean npm
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -31,7 +31,7 @@ test: ## all tests, under AddressSanitizer and UBSan and then optimised
 	@$(MAKE) --no-print-directory -s npm
 	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_TEST_PREFIX=asan.
 	cmake --build build-asan -j $(JOBS)
-	cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_TEST_PREFIX=release.
+	cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_BENCH=ON -DTG_TEST_PREFIX=release.
 	cmake --build build -j $(JOBS)
 	@mkdir -p build-test
 	@printf 'subdirs("%s" "%s")\n' "$(CURDIR)/build-asan" "$(CURDIR)/build" > build-test/CTestTestfile.cmake
@@ -60,8 +60,23 @@ perf-record: ## the instruction counts of this platform, as figures to hold late
 	@cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_TEST_PREFIX=release. >/dev/null
 	@cmake --build build -j $(JOBS) --target perf-record
 
+# Peers that apt does not have are left out; the tables say so.
+bench_build:
+	@$(install) build bench
+	@$(install) bench-peers || echo "Peers are missing; going on without them." >&2
+	@$(MAKE) --no-print-directory -s bench/peers/ws/$(npm_done) || echo "npm's ws is missing; going on without it." >&2
+	@cmake -S . -B build-bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=OFF -DTG_BENCH=ON >/dev/null
+	@cmake --build build-bench -j $(JOBS) --target tidegate bench
+
+bench: bench_build ## compare with the limit and a peer: a few minutes, tables, bench/results
+	@bench/run build-bench
+
+bench-full: bench_build ## every scenario, size and peer
+	@bench/run build-bench --full
+
 clean: ## remove what was built and installed here
-	rm -rf build build-asan build-test build-lint build-fuzz examples/*/node_modules tests/e2e/node_modules
+	rm -rf build build-asan build-test build-lint build-fuzz build-bench examples/*/node_modules tests/e2e/node_modules \
+	       bench/peers/*/node_modules
 
 npm: $(npm_all)
 

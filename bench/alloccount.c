@@ -1,5 +1,5 @@
-/* Counts allocations, for LD_PRELOAD: the first eight bytes of the file that $BENCH_COUNTERS names are their number.
- * Processes that fork share the file. Stands on the names that glibc gives its own functions. */
+/* Counts allocations, for LD_PRELOAD: the first eight bytes of the file that $BENCH_COUNTERS names are their
+ * number. Processes that fork share the file. Stands on the names that glibc gives its own functions. */
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>

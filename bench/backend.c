@@ -1,5 +1,5 @@
-/* A back end that answers at once: 20 bytes, or 1 KiB to paths that end in 1k, 16 KiB in 16k. To pushpin it speaks
- * WebSocket over HTTP: a client is subscribed to the channel c and the number in its address, a message comes back.
+/* A back end that answers at once: 20 bytes, or 1 KiB to paths that end in 1k, 16 KiB in 16k. To pushpin it
+ * speaks WebSocket over HTTP, and what a client says comes back.
  *
  *   backend PORT */
 #include <stdio.h>
@@ -26,8 +26,9 @@ static struct caller *free_callers;
 
 static void make_answer(struct answer *answer, size_t size)
 {
-    int head = snprintf(answer->bytes, sizeof answer->bytes,
-                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", size);
+    int head =
+        snprintf(answer->bytes, sizeof answer->bytes,
+                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", size);
     memset(answer->bytes + head, 'a', size);
     answer->bytes[head] = answer->bytes[(size_t)head + size - 1] = '"'; /* JSON */
     answer->len = (size_t)head + size;
@@ -43,33 +44,24 @@ static const struct answer *choose(const unsigned char *data)
     return len > 2 && memcmp(path + 1 + len - 2, "1k", 2) == 0 ? &middle : &shorter;
 }
 
-/* Events are lines `NAME[ LENGTH-IN-HEX]`, with the content and another line's end behind it. */
-static size_t answer_events(const unsigned char *data, const struct http_message *request, char *out, size_t room)
+/* Events are lines "NAME" or "NAME LENGTH-IN-HEX", with the content and another line's end behind it. What
+ * came goes back: that a client opens, its messages, that it closes. */
+static size_t answer_events(const struct http_message *request, char *out, size_t room)
 {
-    char events[4000] = "";
-    const char *id = memmem(data, request->head_len, "?id=", 4);
-    const char *body = (const char *)request->body;
-    int len = 0;
-    if (request->body_len >= 6 && memcmp(body, "OPEN\r\n", 6) == 0) {
-        char subscribe[100];
-        int size = snprintf(subscribe, sizeof subscribe, "c:{\"type\":\"subscribe\",\"channel\":\"c%lu\"}",
-                            id == NULL ? 0 : strtoul(id + 4, NULL, 10));
-        len = snprintf(events, sizeof events, "OPEN\r\nTEXT %x\r\n%s\r\n", (unsigned)size, subscribe);
-    } else if (request->body_len < sizeof events) {
-        len = (int)request->body_len; /* what came goes back: messages, and a close */
-        memcpy(events, body, request->body_len);
-    }
     int head = snprintf(out, room,
                         "HTTP/1.1 200 OK\r\nContent-Type: application/websocket-events\r\n"
-                        "Sec-WebSocket-Extensions: grip; message-prefix=\"\"\r\nContent-Length: %d\r\n\r\n",
-                        len);
-    memcpy(out + head, events, (size_t)len);
-    return (size_t)head + (size_t)len;
+                        "Content-Length: %zu\r\n\r\n",
+                        request->body_len);
+    if ((size_t)head + request->body_len > room) {
+        die("an event of %zu bytes", request->body_len);
+    }
+    memcpy(out + head, request->body, request->body_len);
+    return (size_t)head + request->body_len;
 }
 
 static size_t on_request(struct stream *stream, unsigned char *data, size_t len)
 {
-    char events[5000];
+    char events[40000];
     struct http_message request;
     size_t step = http_next(data, len, &request), value_len;
     if (step == 0) {
@@ -77,7 +69,7 @@ static size_t on_request(struct stream *stream, unsigned char *data, size_t len)
     }
     const char *type = http_field(data, request.head_len, "content-type:", &value_len);
     if (type != NULL && strncmp(type, "application/websocket-events", 28) == 0) {
-        (void)stream_send(stream, events, answer_events(data, &request, events, sizeof events));
+        (void)stream_send(stream, events, answer_events(&request, events, sizeof events));
         return step;
     }
     const struct answer *answer = choose(data);

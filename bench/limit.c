@@ -1,11 +1,11 @@
-/* The limit: a WebSocket server that does what a scenario cannot do without and nothing else. One thread, one epoll; no
- * limits, time-outs, checks, metrics or logs.
+/* The limit: a WebSocket server that does what a scenario cannot do without and nothing else. One thread, one
+ * epoll; no limits, time-outs, checks, metrics or logs.
  *
- *   limit PORT [BACKEND_PORT [connect]]
+ *   limit PORT [BACKEND_PORT [connect|app]]
  *
- * A message comes back; {"action":"id"} is answered with the connection's id; {"action":"app"} goes to the back end, whose
- * answer is sent; POST /prod/@connections/ID sends the body to that connection. With `connect`, the back end is asked
- * before a handshake is accepted. */
+ * A message comes back; {"action":"id"} is answered with the connection's id; POST /prod/@connections/ID
+ * sends the body to that connection. With `connect`, the back end is asked before a handshake is accepted;
+ * with `app`, it gets the messages, and its answers are sent. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ struct peer {
 struct call {
     struct stream stream;
     struct peer *peer;
-    unsigned life;    /* of the peer's stream, when the call began */
+    unsigned life;     /* of the peer's stream, when the call began */
     char request[400]; /* until the connection is there */
     size_t request_len;
     struct call *next_idle;
@@ -37,7 +37,7 @@ static struct watch listener;
 static struct peer *peers[PEERS_MAX], *free_peers;
 static struct call *idle_calls;
 static size_t peer_count, backend_port;
-static bool asks_before_accepting;
+static bool asks_before_accepting, asks_for_answers;
 static unsigned char out[2 * LOOP_SCRATCH];
 
 /* ---- calls of the back end ---- */
@@ -70,7 +70,8 @@ static size_t on_call_answer(struct stream *stream, unsigned char *data, size_t 
     }
     if (peer->stream.watch.fd >= 0 && peer->stream.life == call->life) {
         if (peer->is_websocket) {
-            (void)stream_send(&peer->stream, out, ws_frame(out, WS_TEXT, answer.body, answer.body_len, false));
+            (void)stream_send(&peer->stream, out,
+                              ws_frame(out, WS_TEXT, answer.body, answer.body_len, false));
         } else {
             accept_handshake(peer);
         }
@@ -99,9 +100,10 @@ static void call_backend(struct peer *peer, const unsigned char *body, size_t le
     }
     call->peer = peer;
     call->life = peer->stream.life;
-    int head = snprintf(call->request, sizeof call->request,
-                        "POST /app HTTP/1.1\r\nHost: 127.0.0.1\r\nConnectionId: %zu\r\nContent-Length: %zu\r\n\r\n%.*s",
-                        peer->slot, len, (int)len, (const char *)body);
+    int head = snprintf(
+        call->request, sizeof call->request,
+        "POST /app HTTP/1.1\r\nHost: 127.0.0.1\r\nConnectionId: %zu\r\nContent-Length: %zu\r\n\r\n%.*s",
+        peer->slot, len, (int)len, (const char *)body);
     call->request_len = (size_t)head;
     if (is_new) {
         stream_connect(&call->stream, &loop, backend_port, &call_events);
@@ -118,16 +120,18 @@ static size_t answer_message(struct peer *peer, const struct ws_frame *frame, un
     if (frame->opcode == WS_TEXT && frame->len > 13 && frame->payload[11] == 'i') {
         return ws_frame(to, WS_TEXT, id, (size_t)snprintf(id, sizeof id, "%zu", peer->slot), false);
     }
-    if (frame->opcode == WS_TEXT && frame->len > 13 && frame->payload[11] == 'a') {
+    if (frame->opcode == WS_TEXT && asks_for_answers) {
         call_backend(peer, frame->payload, frame->len);
         return 0;
     }
-    return ws_frame(to, frame->opcode == WS_PING ? WS_PONG : frame->opcode, frame->payload, frame->len, false);
+    return ws_frame(to, frame->opcode == WS_PING ? WS_PONG : frame->opcode, frame->payload, frame->len,
+                    false);
 }
 
 static size_t serve_http(struct peer *peer, unsigned char *data, size_t len)
 {
-    static const char done[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", where[] = "POST /prod/@connections/";
+    static const char done[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                      where[] = "POST /prod/@connections/";
     struct http_message request;
     size_t step = http_next(data, len, &request), value_len;
     if (step == 0) {
@@ -200,10 +204,11 @@ static void on_accept(struct watch *watch, uint32_t events)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        die("usage: limit PORT [BACKEND_PORT [connect]]");
+        die("usage: limit PORT [BACKEND_PORT [connect|app]]");
     }
     backend_port = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-    asks_before_accepting = argc > 3;
+    asks_before_accepting = argc > 3 && strcmp(argv[3], "connect") == 0;
+    asks_for_answers = argc > 3 && strcmp(argv[3], "app") == 0;
     lift_descriptor_limit();
     loop_init(&loop);
     listener.on_ready = on_accept;

@@ -1,5 +1,5 @@
-/* The limit of an HTTP proxy: takes a request whole, gives it as it is to a kept connection of the back end, gives the
- * answer back as it is. One thread, one epoll, and nothing else.
+/* The limit of an HTTP proxy: takes a request whole, gives it as it is to a kept connection of the back end,
+ * gives the answer back as it is. One thread, one epoll, and nothing else.
  *
  *   limit_proxy PORT BACKEND_PORT */
 #include <stdlib.h>

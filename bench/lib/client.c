@@ -162,7 +162,8 @@ static void greeted(struct client *client, const struct ws_frame *frame)
         return;
     }
     if (frame->len >= sizeof client->id) {
-        die("a connection's id of %zu bytes: %.*s", frame->len, (int)frame->len, (const char *)frame->payload);
+        die("a connection's id of %zu bytes: %.*s", frame->len, (int)frame->len,
+            (const char *)frame->payload);
     }
     memcpy(client->id, frame->payload, frame->len);
     client->id[frame->len] = '\0';
@@ -180,10 +181,11 @@ static void on_open(struct stream *stream)
     if (options->numbered) {
         (void)snprintf(path, sizeof path, "%s%zu", options->path, options->broadcast ? 0 : client->number);
     }
-    int len = snprintf(request, sizeof request,
-                       "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%zu\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-                       path, options->port, is_mqtt(options) ? "Sec-WebSocket-Protocol: mqtt\r\n" : "");
+    int len =
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%zu\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                 path, options->port, is_mqtt(options) ? "Sec-WebSocket-Protocol: mqtt\r\n" : "");
     (void)stream_send(stream, request, (size_t)len);
 }
 

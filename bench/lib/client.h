@@ -1,8 +1,11 @@
-/* A WebSocket client that knows how to greet several servers, and what a message is to each ("dialect"):
- *   gateway  tidegate, the limit and the server made of npm's ws: text frames; {"action":"id"} tells a connection's id
- *   nchan    text frames; the connection's channel stands in the address
- *   mqtt     MQTT 3.1.1 in binary frames, each client subscribed to a topic of its own, QoS 0
- *   pushpin  text frames; a client's channel is its number, as the back end said when it subscribed it */
+/* A WebSocket client that knows how to greet several servers, and what a message is to each, its "dialect".
+ *
+ * gateway: tidegate, the limit, and the server made of npm's ws. Text frames; {"action":"id"} is answered
+ * with the connection's id.
+ *
+ * nchan: text frames; the connection's channel stands in the address. Also for whoever else sends text back.
+ *
+ * mqtt: MQTT 3.1.1 in binary frames, QoS 0, each client subscribed to a topic of its own. */
 #ifndef BENCH_LIB_CLIENT_H
 #define BENCH_LIB_CLIENT_H
 
@@ -12,8 +15,8 @@
 struct client;
 
 struct client_events {
-    void (*on_open)(struct client *client);                        /* greeted: messages may go */
-    void (*on_messages)(struct client *client, size_t count);    /* so many whole ones came */
+    void (*on_open)(struct client *client);                   /* greeted: messages may go */
+    void (*on_messages)(struct client *client, size_t count); /* so many whole ones came */
     void (*on_end)(struct client *client);
 };
 
@@ -36,8 +39,9 @@ struct client {
 void client_connect(struct client *client, struct loop *loop, const struct options *options, size_t number,
                     const struct client_events *events);
 
-/* The frame of a message of `size` bytes that comes back to the client that sends it. `out` has room for size and 64
- * more. It must be made for each client where it is addressed (mqtt), otherwise it is the same for all. */
+/* The frame of a message of `size` bytes that comes back to the client that sends it. `out` has room for size
+ * and 64 more. It must be made for each client where it is addressed (mqtt), otherwise it is the same for
+ * all. */
 size_t client_message(const struct options *options, unsigned char *out, size_t size, size_t number);
 bool client_messages_differ(const struct options *options);
 

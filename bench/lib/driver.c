@@ -1,89 +1,9 @@
 #include "bench/lib/driver.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { ERRORS_MAX = 1000 };
-
-/* ---- what is sampled at both ends of the measurement ---- */
-
-static uint64_t cpu_of_thread(const char *process, const char *thread)
-{
-    char path[300];
-    unsigned long long ran = 0;
-    (void)snprintf(path, sizeof path, "/proc/%s/task/%s/schedstat", process, thread);
-    FILE *file = fopen(path, "r");
-    if (file != NULL) {
-        if (fscanf(file, "%llu", &ran) != 1) {
-            ran = 0;
-        }
-        (void)fclose(file);
-    }
-    return ran;
-}
-
-static uint64_t cpu_of_process(const char *process)
-{
-    char path[64];
-    uint64_t sum = 0;
-    const struct dirent *entry;
-    (void)snprintf(path, sizeof path, "/proc/%.20s/task", process);
-    DIR *threads = opendir(path);
-    if (threads == NULL) {
-        die("the server, process %s, has gone", process);
-    }
-    while ((entry = readdir(threads)) != NULL) {
-        if (entry->d_name[0] != '.') {
-            sum += cpu_of_thread(process, entry->d_name);
-        }
-    }
-    (void)closedir(threads);
-    return sum;
-}
-
-static uint64_t cpu_of_servers(const char *list)
-{
-    char copy[1000], *rest = copy, *process;
-    uint64_t sum = 0;
-    (void)snprintf(copy, sizeof copy, "%s", list);
-    while ((process = strsep(&rest, ",")) != NULL) {
-        sum += *process != '\0' ? cpu_of_process(process) : 0;
-    }
-    return sum;
-}
-
-static uint64_t own_cpu(void)
-{
-    struct timespec used;
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
-}
-
-/* The first number of the file that bench/alloccount.c counts in. */
-static uint64_t allocations(const char *file)
-{
-    uint64_t count = 0;
-    int fd = file == NULL ? -1 : open(file, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        if (read(fd, &count, sizeof count) != (ssize_t)sizeof count) {
-            count = 0;
-        }
-        (void)close(fd);
-    }
-    return count;
-}
-
-static struct sample take_sample(const struct options *options)
-{
-    return (struct sample){.at_ns = now_ns(),
-                           .server_cpu_ns = cpu_of_servers(options->servers),
-                           .own_cpu_ns = own_cpu(),
-                           .allocations = allocations(options->counters)};
-}
 
 /* ---- the report ---- */
 
@@ -97,12 +17,16 @@ static void print_hist(const char *name, const struct hist *hist)
 
 static void report(const struct driver *driver)
 {
-    const struct sample end = take_sample(driver->options), *begin = &driver->begin;
+    const struct sample end = sample_take(&driver->sampler), *begin = &driver->begin;
     printf("{\"operations\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"set_up_seconds\": %.6f",
            (unsigned long long)driver->operations, (unsigned long long)driver->errors,
            (double)(end.at_ns - begin->at_ns) / 1e9, (double)driver->set_up_ns / 1e9);
     printf(", \"server_cpu_seconds\": %.6f, \"load_cpu_seconds\": %.6f",
-           (double)(end.server_cpu_ns - begin->server_cpu_ns) / 1e9, (double)(end.own_cpu_ns - begin->own_cpu_ns) / 1e9);
+           (double)(end.server_cpu_ns - begin->server_cpu_ns) / 1e9,
+           (double)(end.own_cpu_ns - begin->own_cpu_ns) / 1e9);
+    if (driver->sampler.counts_syscalls) {
+        printf(", \"syscalls\": %llu", (unsigned long long)(end.syscalls - begin->syscalls));
+    }
     if (driver->options->counters != NULL) {
         printf(", \"allocations\": %llu", (unsigned long long)(end.allocations - begin->allocations));
     }
@@ -124,7 +48,8 @@ static void on_phase(struct watch *watch, uint32_t events)
         driver->operations = 0;
         hist_clear(&driver->latency);
         hist_clear(&driver->lag);
-        driver->begin = take_sample(driver->options);
+        sampler_init(&driver->sampler, driver->options); /* now that all threads are there */
+        driver->begin = sample_take(&driver->sampler);
         timer_set(watch, driver->begin.at_ns + (uint64_t)(driver->options->seconds * 1e9));
     } else if (driver->phase == MEASURING) {
         report(driver);
@@ -160,8 +85,13 @@ static void on_due(struct watch *watch, uint32_t events)
 void driver_init(struct driver *driver, const struct options *options, struct loop *loop,
                  bool (*start)(void *arg, uint64_t due_ns), void *arg)
 {
-    *driver = (struct driver){.options = options, .loop = loop, .start = start, .arg = arg,
-                              .phase_timer.on_ready = on_phase, .due_timer.on_ready = on_due, .set_up_ns = now_ns()};
+    *driver = (struct driver){.options = options,
+                              .loop = loop,
+                              .start = start,
+                              .arg = arg,
+                              .phase_timer.on_ready = on_phase,
+                              .due_timer.on_ready = on_due,
+                              .set_up_ns = now_ns()};
     timer_init(loop, &driver->phase_timer);
     timer_init(loop, &driver->due_timer);
 }

@@ -1,8 +1,8 @@
 /* What all kinds of load have in common: the phases of a run, counting, the report.
  *
- * Closed loop: an operation begins when the one before it has ended. Open loop (--rate): operations are due at fixed
- * times, whether earlier ones have ended or not, and latency is counted from when an operation was due: a server that
- * stands still for a while is charged for every operation that had to wait meanwhile. */
+ * Closed loop: an operation begins when the one before it has ended. Open loop (--rate): operations are due
+ * at fixed times, whether earlier ones have ended or not, and latency is counted from when an operation was
+ * due: a server that stands still for a while is charged for every operation that had to wait meanwhile. */
 #ifndef BENCH_LIB_DRIVER_H
 #define BENCH_LIB_DRIVER_H
 
@@ -11,10 +11,7 @@
 #include "bench/lib/hist.h"
 #include "bench/lib/loop.h"
 #include "bench/lib/options.h"
-
-struct sample {
-    uint64_t at_ns, server_cpu_ns, own_cpu_ns, allocations;
-};
+#include "bench/lib/sample.h"
 
 struct driver {
     const struct options *options;
@@ -25,6 +22,7 @@ struct driver {
     struct watch phase_timer, due_timer;
     enum { SETTING_UP, WARMING_UP, MEASURING, ENDED } phase;
     struct hist latency, lag;
+    struct sampler sampler;
     struct sample begin;
     uint64_t operations, errors, opened, first_due_ns, next_due, set_up_ns;
 };
@@ -41,7 +39,8 @@ static inline bool driver_is_open_loop(const struct driver *driver)
     return driver->options->rate > 0;
 }
 
-/* An operation has ended that began, or was due, at `since_ns`. Begins one that is overdue, in an open loop. */
+/* An operation has ended that began, or was due, at `since_ns`. Begins one that is overdue, in an open loop.
+ */
 void driver_done(struct driver *driver, uint64_t since_ns);
 
 /* Operations of which many make up what the latency is of. */

@@ -15,7 +15,8 @@ void hist_record(struct hist *hist, uint64_t ns)
     if (ns >= SUB) {
         shift = 63U - (unsigned)__builtin_clzll(ns) - HIST_SUB_BITS;
     }
-    /* From SUB on, the leading bit adds SUB to the index: each shift's buckets follow those of the one before. */
+    /* From SUB on, the leading bit adds SUB to the index: each shift's buckets follow those of the one
+     * before. */
     uint64_t index = ((uint64_t)shift << HIST_SUB_BITS) + (ns >> shift);
     hist->counts[index < HIST_BUCKETS ? index : HIST_BUCKETS - 1]++;
     hist->total++;

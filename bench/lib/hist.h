@@ -1,4 +1,5 @@
-/* A histogram of times in nanoseconds: 64 buckets for each power of two, so that a percentile is at most 1.6 % too high. */
+/* A histogram of times in nanoseconds: 64 buckets for each power of two, so that a percentile is at most 1.6
+ * % too high. */
 #ifndef BENCH_LIB_HIST_H
 #define BENCH_LIB_HIST_H
 

@@ -30,7 +30,8 @@ void lift_descriptor_limit(void); /* to what is allowed */
 void loop_init(struct loop *loop);
 void loop_add(struct loop *loop, struct watch *watch, uint32_t events);
 void loop_change(struct loop *loop, struct watch *watch, uint32_t events);
-/* What was in the same batch of events may still be called: a watch must not be freed before the pass ends. */
+/* What was in the same batch of events may still be called: a watch must not be freed before the pass ends.
+ */
 void loop_run(struct loop *loop); /* until stop is set */
 
 /* A timer that calls on_ready(EPOLLIN) once, `at` a time of now_ns(); its fd is a timerfd. */

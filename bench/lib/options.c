@@ -24,10 +24,12 @@ static const struct row {
     {"--depth", COUNT, offsetof(struct options, depth)},
     {"--publishers", COUNT, offsetof(struct options, publishers)},
     {"--size", COUNT, offsetof(struct options, size)},
+    {"--window", COUNT, offsetof(struct options, window)},
     {"--seconds", AMOUNT, offsetof(struct options, seconds)},
     {"--warmup", AMOUNT, offsetof(struct options, warmup)},
     {"--rate", AMOUNT, offsetof(struct options, rate)},
     {"--churn", AMOUNT, offsetof(struct options, churn)},
+    {"--syscalls", FLAG, offsetof(struct options, syscalls)},
     {"--numbered", FLAG, offsetof(struct options, numbered)},
     {"--broadcast", FLAG, offsetof(struct options, broadcast)},
 };
@@ -66,8 +68,16 @@ static void set(struct options *options, const struct row *row, char *value)
 
 void options_parse(struct options *options, int argc, char **argv)
 {
-    *options = (struct options){.dialect = "gateway", .path = "/prod", .servers = "", .method = "GET", .connections = 1,
-                                .depth = 1, .publishers = 16, .size = 20, .seconds = 2, .warmup = 0.5};
+    *options = (struct options){.dialect = "gateway",
+                                .path = "/prod",
+                                .servers = "",
+                                .method = "GET",
+                                .connections = 1,
+                                .depth = 1,
+                                .publishers = 16,
+                                .size = 20,
+                                .seconds = 2,
+                                .warmup = 0.5};
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--", 2) != 0) {
             options->kind = argv[i];

@@ -6,18 +6,20 @@
 #include <stddef.h>
 
 struct options {
-    const char *kind;     /* the one argument that is no option */
-    const char *dialect;  /* gateway | nchan | mqtt | pushpin: bench/lib/client.h */
-    const char *path;     /* of the handshake, or of HTTP requests */
-    const char *servers;  /* process ids whose CPU is measured, with commas between */
-    const char *counters; /* file in which bench/alloccount.c counts */
+    const char *kind;                /* the one argument that is no option */
+    const char *dialect;             /* gateway | nchan | mqtt: bench/lib/client.h */
+    const char *path;                /* of the handshake, or of HTTP requests */
+    const char *servers;             /* process ids whose CPU is measured, with commas between */
+    const char *counters;            /* file in which bench/alloccount.c counts */
     const char *access_key, *secret; /* pushes are signed */
     const char *method;
     size_t port, publish_port;
     size_t connections, depth, publishers, size; /* size: bytes of a message or body */
+    size_t window; /* so many messages under way in all, over the connections in turn; 0: depth of each */
     double seconds, warmup;
     double rate;    /* operations a second in an open loop; 0: closed loop */
     double churn;   /* connections a second that are closed and opened anew */
+    bool syscalls;  /* count the servers' system calls: the kernel's tracing must be allowed */
     bool numbered;  /* path: a client's number is added to it */
     bool broadcast; /* one publish reaches all: the numbers in addresses and topics are 0 */
 };

@@ -44,10 +44,11 @@ static void encode_path(const char *path, char *out, size_t room)
     out[at] = '\0';
 }
 
-size_t sigv4_fields(char *out, size_t room, const char *path, const char *host, const void *body, size_t body_len,
-                    const char *access_key, const char *secret)
+size_t sigv4_fields(char *out, size_t room, const char *path, const char *host, const void *body,
+                    size_t body_len, const char *access_key, const char *secret)
 {
-    char date[20], scope[64], encoded[400], body_hash[HEX], canonical[900], canonical_hash[HEX], to_sign[300], text[100];
+    char date[20], scope[64], encoded[400], body_hash[HEX], canonical[900], canonical_hash[HEX], to_sign[300],
+        text[100];
     unsigned char key[HASH];
     time_t now = time(NULL);
     struct tm parts;
@@ -55,8 +56,9 @@ size_t sigv4_fields(char *out, size_t room, const char *path, const char *host, 
     (void)snprintf(scope, sizeof scope, "%.8s/us-east-1/execute-api/aws4_request", date);
     encode_path(path, encoded, sizeof encoded);
     hash_hex(body, body_len, body_hash);
-    int len = snprintf(canonical, sizeof canonical, "POST\n%s\n\nhost:%s\nx-amz-date:%s\n\nhost;x-amz-date\n%s", encoded,
-                       host, date, body_hash);
+    int len =
+        snprintf(canonical, sizeof canonical, "POST\n%s\n\nhost:%s\nx-amz-date:%s\n\nhost;x-amz-date\n%s",
+                 encoded, host, date, body_hash);
     hash_hex(canonical, (size_t)len, canonical_hash);
     (void)snprintf(to_sign, sizeof to_sign, "AWS4-HMAC-SHA256\n%s\n%s\n%s", date, scope, canonical_hash);
     (void)snprintf(text, sizeof text, "AWS4%s", secret);
@@ -67,9 +69,10 @@ size_t sigv4_fields(char *out, size_t room, const char *path, const char *host, 
     hmac(key, HASH, "aws4_request", key);
     hmac(key, HASH, to_sign, key);
     hex(key, body_hash);
-    len = snprintf(out, room,
-                   "X-Amz-Date: %s\r\nAuthorization: AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=host;x-amz-date, "
-                   "Signature=%s\r\n",
-                   date, access_key, scope, body_hash);
+    len = snprintf(
+        out, room,
+        "X-Amz-Date: %s\r\nAuthorization: AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=host;x-amz-date, "
+        "Signature=%s\r\n",
+        date, access_key, scope, body_hash);
     return (size_t)len;
 }

@@ -117,9 +117,8 @@ static void begin(struct stream *stream, struct loop *loop, int fd, const struct
 
 static struct sockaddr_in loopback(size_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 void stream_connect(struct stream *stream, struct loop *loop, size_t port, const struct stream_events *events)
@@ -158,7 +157,8 @@ bool stream_send(struct stream *stream, const void *bytes, size_t len)
     }
     if ((size_t)count < len) {
         bool waits = stream->out_len > 0;
-        keep(&stream->out, &stream->out_len, &stream->out_cap, (const unsigned char *)bytes + count, len - (size_t)count);
+        keep(&stream->out, &stream->out_len, &stream->out_cap, (const unsigned char *)bytes + count,
+             len - (size_t)count);
         if (!waits) {
             loop_change(stream->loop, &stream->watch, EPOLLIN | EPOLLOUT);
         }
@@ -185,7 +185,8 @@ void listener_open(struct loop *loop, struct watch *watch, size_t port)
     const int on = 1;
     watch->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (watch->fd < 0 || setsockopt(watch->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(watch->fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(watch->fd, 4096) < 0) {
+        bind(watch->fd, (const struct sockaddr *)&address, sizeof address) < 0 ||
+        listen(watch->fd, 4096) < 0) {
         die("listen on port %zu", port);
     }
     loop_add(loop, watch, EPOLLIN);

@@ -10,7 +10,8 @@ struct stream;
 
 struct stream_events {
     void (*on_open)(struct stream *stream); /* a connection that was asked for is there */
-    /* Bytes came, with those before them that were left over; returns how many are done with. They may be changed. */
+    /* Bytes came, with those before them that were left over; returns how many are done with. They may be
+     * changed. */
     size_t (*on_data)(struct stream *stream, unsigned char *data, size_t len);
     void (*on_end)(struct stream *stream); /* the peer closed, or cut; the stream is closed already */
 };
@@ -20,18 +21,20 @@ struct stream {
     struct loop *loop;
     const struct stream_events *events;
     bool connecting;
-    unsigned life; /* counts the connections that this stream has been */
+    unsigned life;             /* counts the connections that this stream has been */
     unsigned char *rest, *out; /* of a message that has not come whole; that the socket has not taken */
     size_t rest_len, rest_cap, out_len, out_cap;
 };
 
 /* Begins to connect to `port` on the loopback interface; on_open follows, or on_end. */
-void stream_connect(struct stream *stream, struct loop *loop, size_t port, const struct stream_events *events);
+void stream_connect(struct stream *stream, struct loop *loop, size_t port,
+                    const struct stream_events *events);
 
 /* Takes over a connected socket that does not block. */
 void stream_adopt(struct stream *stream, struct loop *loop, int fd, const struct stream_events *events);
 
-/* Writes what the socket takes and keeps the rest for later. False: the connection is broken; on_end follows. */
+/* Writes what the socket takes and keeps the rest for later. False: the connection is broken; on_end follows.
+ */
 bool stream_send(struct stream *stream, const void *bytes, size_t len);
 
 /* Closes without a callback; `cut`: with a reset, so that no port waits in TIME_WAIT. */

@@ -99,7 +99,8 @@ const char *http_field(const unsigned char *head, size_t head_len, const char *n
     const char *line = (const char *)head, *end = line + head_len;
     while ((line = memchr(line, '\n', (size_t)(end - line))) != NULL) {
         line++;
-        if ((size_t)(end - line) > name_len && (line[0] | 0x20) == name[0] && strncasecmp(line, name, name_len) == 0) {
+        if ((size_t)(end - line) > name_len && (line[0] | 0x20) == name[0] &&
+            strncasecmp(line, name, name_len) == 0) {
             const char *value = line + name_len;
             value += strspn(value, " \t");
             *value_len = strcspn(value, "\r");

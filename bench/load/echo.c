@@ -1,7 +1,5 @@
-/* Messages that come back, --depth of them under way a connection. With --churn, so many connections a second are closed
- * and opened anew meanwhile. */
-#include <sys/epoll.h>
-
+/* Messages that come back: --depth of them under way a connection, or --window in all, over the connections
+ * in turn. With --churn, so many connections a second are closed and opened anew meanwhile. */
 #include "bench/lib/client.h"
 #include "bench/load/kinds.h"
 
@@ -31,7 +29,8 @@ static void send_messages(struct client *client, size_t count, uint64_t since_ns
     struct talker *talker = &echo.talkers[client->number];
     if (client_messages_differ(echo.options)) {
         for (size_t i = 0; i < count; i++) {
-            (void)client_message(echo.options, echo.frames + i * echo.frame_len, echo.options->size, client->number);
+            (void)client_message(echo.options, echo.frames + i * echo.frame_len, echo.options->size,
+                                 client->number);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -67,8 +66,15 @@ static void on_messages(struct client *client, size_t count)
         talker->under_way--;
         driver_done(&echo.driver, since);
     }
-    if (!driver_is_open_loop(&echo.driver)) {
+    if (driver_is_open_loop(&echo.driver)) {
+        return;
+    }
+    if (echo.options->window == 0) {
         send_messages(client, count, now_ns());
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        (void)start_one(NULL, now_ns());
     }
 }
 
@@ -76,7 +82,8 @@ static void on_messages(struct client *client, size_t count)
 
 static void set_churn_timer(void)
 {
-    timer_set(&echo.churn_timer, echo.churn_began_ns + (uint64_t)((double)++echo.churned * 1e9 / echo.options->churn));
+    timer_set(&echo.churn_timer,
+              echo.churn_began_ns + (uint64_t)((double)++echo.churned * 1e9 / echo.options->churn));
 }
 
 static void on_churn(struct watch *timer, uint32_t events)
@@ -108,6 +115,19 @@ static void on_end(struct client *client)
     die("the server closed connection %zu", client->number);
 }
 
+static void begin(void)
+{
+    if (driver_is_open_loop(&echo.driver)) {
+        return; /* the driver begins */
+    }
+    for (size_t i = 0; i < echo.options->window; i++) {
+        (void)start_one(NULL, now_ns());
+    }
+    for (size_t i = 0; i < echo.crowd.count && echo.options->window == 0; i++) {
+        send_messages(&echo.crowd.clients[i], echo.depth, now_ns());
+    }
+}
+
 static void on_open(struct client *client)
 {
     (void)client;
@@ -116,11 +136,7 @@ static void on_open(struct client *client)
     }
     echo.running = true;
     driver_go(&echo.driver);
-    if (!driver_is_open_loop(&echo.driver)) {
-        for (size_t i = 0; i < echo.crowd.count; i++) {
-            send_messages(&echo.crowd.clients[i], echo.depth, now_ns());
-        }
-    }
+    begin();
     if (echo.options->churn > 0) {
         timer_init(echo.loop, &echo.churn_timer);
         echo.churn_began_ns = now_ns();

@@ -1,4 +1,5 @@
-/* Connections opened and cut, --connections of them under way. Cut with a reset: else the ports would run out. */
+/* Connections opened and cut, --connections of them under way. Cut with a reset: else the ports would run
+ * out. */
 #include "bench/lib/client.h"
 #include "bench/load/kinds.h"
 

@@ -67,7 +67,8 @@ static size_t on_data(struct stream *stream, unsigned char *data, size_t len)
     caller->under_way = 0;
     if (answer.status != 200) {
         char why[200];
-        (void)snprintf(why, sizeof why, "%.*s", (int)(len < sizeof why ? len : sizeof why - 1), (const char *)data);
+        (void)snprintf(why, sizeof why, "%.*s", (int)(len < sizeof why ? len : sizeof why - 1),
+                       (const char *)data);
         driver_failed(&http.driver, why);
     } else {
         driver_done(&http.driver, caller->since);
@@ -90,11 +91,12 @@ void load_http(struct loop *loop, const struct options *options)
 {
     char head[600];
     bool has_body = strcmp(options->method, "GET") != 0;
-    int len = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%zu\r\nUser-Agent: bench\r\nAccept: */*\r\n",
+    int len = snprintf(head, sizeof head,
+                       "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%zu\r\nUser-Agent: bench\r\nAccept: */*\r\n",
                        options->method, options->path, options->port);
     if (has_body) {
-        len += snprintf(head + len, sizeof head - (size_t)len, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-                        options->size);
+        len += snprintf(head + len, sizeof head - (size_t)len,
+                        "Content-Type: application/json\r\nContent-Length: %zu\r\n", options->size);
     }
     http.loop = loop;
     http.options = options;

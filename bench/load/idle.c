@@ -17,7 +17,8 @@ static void on_open(struct client *client)
 {
     (void)client;
     if (crowd_opened(&idle.crowd, idle.loop, idle.options, &events)) {
-        printf("{\"open\": %zu, \"seconds\": %.3f}\n", idle.crowd.count, (double)(now_ns() - idle.begun_ns) / 1e9);
+        printf("{\"open\": %zu, \"seconds\": %.3f}\n", idle.crowd.count,
+               (double)(now_ns() - idle.begun_ns) / 1e9);
         (void)fflush(stdout);
     }
 }

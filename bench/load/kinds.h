@@ -4,9 +4,10 @@
 
 #include "bench/lib/driver.h"
 
-void load_echo(struct loop *loop, const struct options *options);      /* messages that come back */
-void load_push(struct loop *loop, const struct options *options);      /* published from outside, to one after another */
-void load_fanout(struct loop *loop, const struct options *options);    /* one publish that reaches everybody */
+void load_echo(struct loop *loop, const struct options *options); /* messages that come back */
+void load_push(struct loop *loop,
+               const struct options *options); /* published from outside, to one after another */
+void load_fanout(struct loop *loop, const struct options *options); /* one publish that reaches everybody */
 void load_handshake(struct loop *loop, const struct options *options); /* connections opened and cut */
 void load_idle(struct loop *loop, const struct options *options);      /* connections that do nothing */
 void load_http(struct loop *loop, const struct options *options);      /* requests over kept connections */

@@ -1,8 +1,11 @@
-/* Messages published from outside, each over one of --publishers kept connections, HTTP or MQTT as the dialect has it.
- *   push    each publisher to its share of the clients, one after another; an operation ends when the publisher has its
- *           answer and the client its message
- *   fanout  rounds: a message to every client, by all publishers at once, or by one publish with --broadcast; an
- *           operation is a message that a client got, the latency that of a whole round */
+/* Messages published from outside, by each publisher over a kept connection: HTTP, or MQTT where the dialect
+ * is.
+ *
+ * push: each publisher serves its share of the clients, one after another; an operation ends when the
+ * publisher has its answer and the client its message.
+ *
+ * fanout: rounds of a message to every client, by all publishers at once, or by one publish with --broadcast.
+ * An operation is a message that a client got; the latency is that of a whole round. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +33,7 @@ static struct push {
     struct driver driver;
     struct crowd crowd;
     struct publisher *publishers;
-    struct request *requests; /* one a client, made beforehand: the generator must not be what is slow */
+    struct request *requests;      /* one a client, made beforehand: the generator must not be what is slow */
     size_t count, open, next, got; /* publishers; in fanout: the next target, what the round has brought */
     uint64_t round_ns;
     bool is_mqtt, is_fanout, running;
@@ -38,7 +41,8 @@ static struct push {
 
 /* ---- requests ---- */
 
-static size_t http_request(const struct client *client, const unsigned char *body, size_t len, char *out, size_t room)
+static size_t http_request(const struct client *client, const unsigned char *body, size_t len, char *out,
+                           size_t room)
 {
     char path[300], host[40], signature[500] = "";
     size_t channel = push.options->broadcast ? 0 : client->number;
@@ -50,8 +54,6 @@ static size_t http_request(const struct client *client, const unsigned char *bod
             at += (size_t)snprintf(id + at, sizeof id - at, *from == '=' ? "%%3D" : "%c", *from);
         }
         (void)snprintf(path, sizeof path, "%s/@connections/%s", push.options->path, id);
-    } else if (strcmp(push.options->dialect, "pushpin") == 0) {
-        (void)snprintf(path, sizeof path, "/publish/");
     } else {
         (void)snprintf(path, sizeof path, "/pub?id=%zu", channel);
     }
@@ -59,20 +61,10 @@ static size_t http_request(const struct client *client, const unsigned char *bod
         (void)sigv4_fields(signature, sizeof signature, path, host, body, len, push.options->access_key,
                            push.options->secret);
     }
-    int head = snprintf(out, room, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n", path, host, signature,
-                        len);
+    int head = snprintf(out, room, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n", path,
+                        host, signature, len);
     memcpy(out + head, body, len);
     return (size_t)head + len;
-}
-
-/* What pushpin takes: the message within JSON. */
-static size_t pushpin_body(size_t number, size_t size, unsigned char *out, size_t room)
-{
-    int len = snprintf((char *)out, room, "{\"items\":[{\"channel\":\"c%zu\",\"formats\":{\"ws-message\":{\"content\":\"",
-                       push.options->broadcast ? 0 : number);
-    memset(out + len, 'y', size);
-    memcpy(out + (size_t)len + size, "\"}}}]}", 6);
-    return (size_t)len + size + 6;
 }
 
 static void make_request(const struct client *client)
@@ -85,12 +77,8 @@ static void make_request(const struct client *client)
         return;
     }
     unsigned char *body = xmalloc(room);
-    size_t len = size;
     memset(body, 'z', size);
-    if (strcmp(push.options->dialect, "pushpin") == 0) {
-        len = pushpin_body(client->number, size, body, room);
-    }
-    request->len = http_request(client, body, len, (char *)request->bytes, room);
+    request->len = http_request(client, body, size, (char *)request->bytes, room);
     free(body);
 }
 
@@ -99,10 +87,10 @@ static void make_request(const struct client *client)
 static void publish(struct publisher *publisher, size_t target, uint64_t since_ns)
 {
     publisher->target = target;
-    publisher->busy = true;
     publisher->answered = push.is_mqtt;
     publisher->delivered = push.is_fanout;
     publisher->since = since_ns;
+    publisher->busy = !(push.is_mqtt && push.is_fanout); /* no answer comes */
     (void)stream_send(&publisher->stream, push.requests[target].bytes, push.requests[target].len);
 }
 

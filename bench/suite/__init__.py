@@ -1,0 +1,1 @@
+"""The bench suite's own parts: servers, scenarios, measuring, reports."""

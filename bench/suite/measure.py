@@ -1,0 +1,216 @@
+"""Runs a load generator against a server, and makes one row of several rounds."""
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+
+from . import servers
+
+
+class Suite:
+    """What all scenarios share: where programs are, on which cores what runs, how long and how often is measured."""
+
+    def __init__(self, build, full, rounds, seconds):
+        self.build, self.full, self.rounds, self.seconds = build, full, rounds, seconds
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < 2:
+            raise servers.Failure("a server and its load need a core each: there is one")
+        self.server_core, self.load_core = str(cores[0]), str(cores[1])
+        self.backend_core = str(cores[2] if len(cores) > 2 else cores[1])
+
+    def program(self, name):
+        return os.path.join(self.build, name)
+
+    def folder(self):
+        return tempfile.TemporaryDirectory(prefix="tidegate-bench-")
+
+    def say(self, text):
+        print(text, flush=True)
+
+
+class Trial:
+    """A server that runs with its back end, for the time of one `with`."""
+
+    def __init__(self, suite, server, cores=None, counting=False):
+        self.suite, self.server, self.cores, self.counting = suite, server, cores or suite.server_core, counting
+        self.backend = self.process = None
+
+    def __enter__(self):
+        self.place = self.suite.folder()
+        folder = self.place.name
+        os.chmod(folder, 0o755)
+        backend = servers.free_port()
+        self.backend = servers.Process([self.suite.program("bench/bench_backend"), str(backend)],
+                                       self.suite.backend_core, os.path.join(folder, "backend.log"))
+        try:
+            self.backend.wait_until(lambda: self.backend.listens(backend))
+            environment = {}
+            if self.counting and self.server.counts_allocations:
+                self.counters = os.path.join(folder, "counters")
+                environment = {"LD_PRELOAD": self.suite.program("bench/libbench_alloccount.so"),
+                               "BENCH_COUNTERS": self.counters}
+            self.process, self.port, self.second_port = self.server.start(self.suite, folder, backend, self.cores,
+                                                                          environment)
+        except servers.Failure:
+            self.backend.stop()
+            self.place.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.stop()
+        self.backend.stop()
+        self.place.cleanup()
+
+    def pids(self):
+        return servers.family(self.process.popen.pid)
+
+    def load_command(self, kind, *arguments):
+        return ["taskset", "-c", self.suite.load_core, self.suite.program("bench/bench_load"), kind,
+                *self.server.load_arguments(kind, self.port, self.second_port),
+                "--servers", ",".join(map(str, self.pids())), *map(str, arguments)]
+
+    def load(self, kind, *arguments, limit=180):
+        """What the load generator reports, with what follows from it."""
+        command = self.load_command(kind, *arguments)
+        if self.counting:
+            command += ["--syscalls"]
+            command += ["--counters", self.counters] if self.server.counts_allocations else []
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        if done.returncode != 0:
+            raise servers.Failure(f"{self.server.label}: {done.stderr.strip()[-500:]}\n{self.process.logged()[-500:]}")
+        return derive(json.loads(done.stdout))
+
+
+def derive(report):
+    operations = max(1, report["operations"])
+    report["rate"] = report["operations"] / report["seconds"]
+    report["cpu_us"] = report["server_cpu_seconds"] / operations * 1e6
+    report["server_share"] = report["server_cpu_seconds"] / report["seconds"]
+    report["load_share"] = report["load_cpu_seconds"] / report["seconds"]
+    for name in ("syscalls", "allocations"):
+        if name in report:
+            report[f"{name}_each"] = report[name] / operations
+    return report
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def spread(values):
+    """From the lowest to the highest, as a share of the median."""
+    middle = median(values)
+    return (max(values) - min(values)) / middle if middle else 0.0
+
+
+class Row:
+    """One server in one case: its rounds and, from a run of its own, what it counted."""
+
+    def __init__(self, server):
+        self.server, self.rounds, self.counted, self.failure = server, [], {}, None
+
+    def values(self, name):
+        return [one[name] for one in self.rounds]
+
+    def middle(self, name):
+        return median(self.values(name))
+
+    def latency(self, name):
+        return median([one["latency_us"][name] for one in self.rounds])
+
+    def as_json(self):
+        return {"server": self.server.label, "failure": self.failure, "rounds": self.rounds, "counted": self.counted}
+
+
+def run_case(suite, candidates, kind, arguments, cores=None, seconds=None):
+    """Rows of rounds in turn, A B A B, so that what the machine does meanwhile meets all."""
+    rows = []
+    for server in candidates:
+        row = Row(server)
+        row.failure = server.missing(suite)
+        rows.append(row)
+    times = ["--seconds", seconds or suite.seconds, "--warmup", suite.seconds / 4]
+    for _ in range(suite.rounds):
+        for row in rows:
+            if row.failure is None:
+                attempt(row, lambda row=row: row.rounds.append(once(suite, row.server, kind, [*arguments, *times], cores)))
+    for row in rows:
+        if row.failure is None:
+            attempt(row, lambda row=row: row.counted.update(
+                once(suite, row.server, kind, [*arguments, "--seconds", 1, "--warmup", 0.3], cores, counting=True)))
+    return rows
+
+
+def attempt(row, action):
+    try:
+        action()
+    except (servers.Failure, subprocess.TimeoutExpired) as error:
+        row.failure = str(error)
+
+
+def once(suite, server, kind, arguments, cores, counting=False):
+    with Trial(suite, server, cores, counting) as trial:
+        return trial.load(kind, *arguments)
+
+
+def cpu_ns(pids):
+    total = 0
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat") as line:
+                total += int(line.read().split()[0])
+    return total
+
+
+def status_sum(pids, field, threads=False):
+    """The sum of a number in /proc/PID/status, of processes or of all of their threads."""
+    total = 0
+    for pid in pids:
+        places = [f"/proc/{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task")] if threads else [f"/proc/{pid}"]
+        for place in places:
+            with open(f"{place}/status") as lines:
+                total += sum(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    return total
+
+
+def kernel_memory_kb():
+    """What the kernel itself takes that has to do with sockets, of the whole machine: slabs that nothing can reclaim, the
+    sockets' inodes, the pages of their buffers."""
+    with open("/proc/meminfo") as lines:
+        total = sum(int(line.split()[1]) for line in lines if line.startswith(("SUnreclaim:", "PageTables:")))
+    with open("/proc/slabinfo") as lines:
+        total += sum(int(line.split()[1]) * int(line.split()[3]) // 1024 for line in lines if line.startswith("sock_inode_cache"))
+    with open("/proc/net/sockstat") as lines:
+        return total + sum(int(line.split()[-1]) * 4 for line in lines if line.startswith("TCP:"))
+
+
+def idle(suite, server, connections, seconds):
+    """Memory, CPU and wake-ups of connections that do nothing."""
+    with Trial(suite, server) as trial:
+        pids = trial.pids()
+        time.sleep(0.5)
+        before, kernel = status_sum(pids, "VmRSS"), kernel_memory_kb()
+        holder = subprocess.Popen(trial.load_command("idle", "--connections", connections), stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        try:
+            opened = holder.stdout.readline()
+            if not opened:
+                raise servers.Failure(f"{server.label}: {holder.stderr.read()[-500:]}")
+            time.sleep(2)
+            pids = trial.pids()
+            pids.remove(holder.pid) if holder.pid in pids else None
+            after, kernel_after = status_sum(pids, "VmRSS"), kernel_memory_kb()
+            cpu, wakes, start = cpu_ns(pids), status_sum(pids, "voluntary_ctxt_switches", True), time.monotonic()
+            time.sleep(seconds)
+            took = time.monotonic() - start
+            return {"open_seconds": json.loads(opened)["seconds"], "connections": connections,
+                    "user_bytes": (after - before) * 1024 / connections,
+                    "kernel_bytes": (kernel_after - kernel) * 1024 / connections,
+                    "cpu_percent": (cpu_ns(pids) - cpu) / took / 1e7,
+                    "wakes": (status_sum(pids, "voluntary_ctxt_switches", True) - wakes) / took}
+        finally:
+            holder.kill()
+            holder.wait()
