@@ -260,13 +260,42 @@ enum tg_err tg_event_make(struct tg_request *request, tg_event_fn *write, size_t
     return err;
 }
 
+/* The path of an ARN: decoded, so that a policy names what a route sees however it was written, but for
+ * slashes, which would make segments; without a slash at its end (http-api.md 3.1). */
+static enum tg_err arn_path(struct tg_request *request, struct tg_slice *out)
+{
+    struct tg_slice path = request->http->place.path;
+    size_t len = 0;
+    char *text = tg_arena_alloc(&request->arena, path.len + 1);
+    if (text == NULL) {
+        return TG_ENOMEM;
+    }
+    while (path.len > 0) {
+        struct tg_slice escape = tg_slice_head(path, 3);
+        char byte[3];
+        size_t used = escape.len;
+        if (escape.len == 3 && tg_percent_decode_into(byte, escape, false) == 1 && byte[0] != '/') {
+            text[len++] = byte[0];
+        } else {
+            used = 1 + tg_slice_find(tg_slice_from(path, 1), '%');
+            memcpy(text + len, path.ptr, used);
+            len += used;
+        }
+        path = tg_slice_from(path, used);
+    }
+    *out = tg_slice_make(text, len > 1 && text[len - 1] == '/' ? len - 1 : len);
+    return TG_OK;
+}
+
 enum tg_err tg_event_method_arn(struct tg_request *request, struct tg_slice *out)
 {
     struct tg_slice key = request->route != NULL ? request->route->route_key : TG_LIT("$connect");
     if (request->kind == TG_REQUEST_HTTP) {
-        /* METHOD/path below the stage; the path as the client sent it. */
-        enum tg_err err = tg_arena_printf(&request->arena, &key, "%.*s%.*s", TG_FMT(request->method),
-                                          TG_FMT(request->http->place.path));
+        struct tg_slice path;
+        enum tg_err err = arn_path(request, &path);
+        if (err == TG_OK) {
+            err = tg_arena_printf(&request->arena, &key, "%.*s%.*s", TG_FMT(request->method), TG_FMT(path));
+        }
         if (err != TG_OK) {
             return err;
         }
