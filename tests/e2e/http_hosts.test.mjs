@@ -1,6 +1,7 @@
 // Hosts and custom domains: which API and stage a request reaches, sockets and HTTP side by side. http-api.md 1.2, 6.5.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { startBackend } from './lib/backend.mjs';
@@ -242,7 +243,6 @@ describe('sockets and HTTP on one listener, one host', () => {
   });
   test('one connection carries requests of both', async (t) => {
     const client = await join(t, both, fn);
-    const http = await import('node:http');
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     try {
       for (let i = 0; i < 3; i++) {
