@@ -72,7 +72,7 @@ before(async () => {
       api('greedy', ['GET /a/{p+}', 'GET /a/b/{p+}', 'GET /a/{x}/c/{p+}', 'POST /a/b/c/{p+}', 'GET /{x}/b']),
       api('root', ['GET /']),
       api('default', ['GET /only', '$default']),
-      api('lax', ['GET /hello', 'GET /v/{id}', 'GET /deep/{p+}'], { settings: { trailingSlash: 'ignore' } }),
+      api('lax', ['GET /hello', 'GET /v/{id}', 'GET /deep/{p+}'], { ...seen, routes: [route('GET /event/{id}', 'two'), route('GET /all/{proxy+}', 'greedy')], stages: [{ stageName: '$default' }], settings: { trailingSlash: 'ignore' } }),
       api('staged', ['GET /prod', 'GET /x', 'GET /', 'GET /prod/x'], { stages: STAGES }),
       api('named', ['GET /x', 'GET /', '$default'], { stages: [{ stageName: 'prod' }, { stageName: 'dev' }] }),
       api('params', ['GET /v/{id}', 'GET /w/{id}/end']),
@@ -209,6 +209,17 @@ describe('1.2 trailing slash', () => {
   for (const [title, name, where, expected] of ROWS) {
     test(`1.2 trailing slash ${title}: ${where}`, async () => assert.equal(await key(name, where), expected));
   }
+});
+
+describe('1.2 trailing slash, delivered', () => {
+  test('1.2 ignore: the path that is delivered keeps the slash, the parameter does not', async () => {
+    fn.reset();
+    await ask('lax', '/event/1/');
+    assert.equal(fn.calls[0].event.rawPath, '/event/1/');
+    assert.deepEqual(fn.calls[0].event.pathParameters, { id: '1' });
+    await ask('lax', '/all/a/');
+    assert.equal(backend.requests.at(-1).url, '/below/a/');
+  });
 });
 
 describe('1.2 stages', () => {
