@@ -65,8 +65,8 @@ void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const
     tg_buf_init(&row, SIZE_MAX);
     if (tg_wire_write_row(&row, info) == TG_OK) {
         struct tg_slice bytes = tg_buf_slice(&row);
-        struct orphan *orphan = malloc(sizeof *orphan + bytes.len);
-        if (orphan != NULL && bytes.ptr != NULL) { /* a row is never empty */
+        struct orphan *orphan = bytes.ptr != NULL ? malloc(sizeof *orphan + bytes.len) : NULL;
+        if (orphan != NULL) {
             memcpy(orphan->id, connection_id, sizeof orphan->id);
             memcpy(orphan->row, bytes.ptr, bytes.len);
             orphan->len = bytes.len;
