@@ -1,6 +1,5 @@
 #include "routes/ids.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "server/base/codec.h"
@@ -30,15 +29,24 @@ void tg_uuid_make(struct tg_rng *rng, char out[TG_UUID_LEN + 1])
     out[-1] = '\0';
 }
 
-/* `1-{seconds}-{random}` */
-static void put_trace(struct tg_rng *rng, int64_t wall_ms, const char *name, char *out, size_t size)
+enum { TRACE_NAME = 4 };
+
+/* `{name}=1-{seconds}-{random}` */
+static void put_trace(struct tg_rng *rng, int64_t wall_ms, const char name[TRACE_NAME + 1],
+                      char out[TG_TRACE_ID_MAX])
 {
     unsigned char bytes[12];
-    char hex[2 * sizeof bytes + 1];
+    uint32_t seconds = (uint32_t)(wall_ms / 1000);
+    const unsigned char time[4] = {(unsigned char)(seconds >> 24), (unsigned char)(seconds >> 16),
+                                   (unsigned char)(seconds >> 8), (unsigned char)seconds};
     tg_rng_fill(rng, bytes, sizeof bytes);
-    tg_hex_encode(bytes, sizeof bytes, hex);
-    hex[sizeof hex - 1] = '\0';
-    (void)snprintf(out, size, "%s=1-%08x-%s", name, (unsigned)(wall_ms / 1000), hex);
+    memcpy(out, name, TRACE_NAME);
+    out += TRACE_NAME;
+    memcpy(out, "=1-", 3);
+    tg_hex_encode(time, sizeof time, out + 3);
+    out[11] = '-';
+    tg_hex_encode(bytes, sizeof bytes, out + 12);
+    out[12 + 2 * sizeof bytes] = '\0';
 }
 
 void tg_trace_id_make(struct tg_rng *rng, const struct tg_headers *headers, int64_t wall_ms,
@@ -50,7 +58,7 @@ void tg_trace_id_make(struct tg_rng *rng, const struct tg_headers *headers, int6
         out[given->value.len] = '\0';
         return;
     }
-    put_trace(rng, wall_ms, "Root", out, TG_TRACE_ID_MAX);
+    put_trace(rng, wall_ms, "Root", out);
 }
 
 enum tg_err tg_trace_hop_make(struct tg_rng *rng, struct tg_slice trace_id, int64_t wall_ms,
@@ -60,7 +68,7 @@ enum tg_err tg_trace_hop_make(struct tg_rng *rng, struct tg_slice trace_id, int6
     if (text == NULL) {
         return TG_ENOMEM;
     }
-    put_trace(rng, wall_ms, "Self", text, TG_TRACE_ID_MAX);
+    put_trace(rng, wall_ms, "Self", text);
     size_t len = strlen(text);
     for (struct tg_slice rest = trace_id; rest.len > 0;) {
         struct tg_slice field = tg_slice_trim(tg_slice_cut(rest, ';', &rest));

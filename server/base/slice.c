@@ -91,3 +91,13 @@ bool tg_slice_eq_secret(struct tg_slice a, struct tg_slice b)
     }
     return difference == 0;
 }
+
+struct tg_slice tg_slice_of_u64(uint64_t number, char text[TG_U64_TEXT])
+{
+    size_t at = TG_U64_TEXT;
+    do {
+        text[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return tg_slice_make(text + at, TG_U64_TEXT - at);
+}

@@ -80,6 +80,9 @@ struct tg_slice tg_slice_trim(struct tg_slice s);
 struct tg_slice tg_slice_cut(struct tg_slice s, char c, struct tg_slice *rest);
 /* Decimal digits only, no sign, no blanks; TG_ESYNTAX or TG_ELIMIT (overflow). */
 enum tg_err tg_slice_to_u64(struct tg_slice s, uint64_t *out) TG_MUST_CHECK;
+/* The number in decimal, at the end of the text given. */
+enum { TG_U64_TEXT = 20 };
+struct tg_slice tg_slice_of_u64(uint64_t number, char text[TG_U64_TEXT]);
 /* Equal in time that depends on the lengths alone: for secrets and signatures. */
 bool tg_slice_eq_secret(struct tg_slice a, struct tg_slice b);
 

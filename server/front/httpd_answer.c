@@ -16,18 +16,6 @@ static bool has_no_body(int status)
 
 /* ---- heads ---- */
 
-enum { DECIMAL_MAX = 24 };
-
-static struct tg_slice decimal(uint64_t number, char text[DECIMAL_MAX])
-{
-    size_t at = DECIMAL_MAX;
-    do {
-        text[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return tg_slice_make(text + at, DECIMAL_MAX - at);
-}
-
 /* Fields that say how an answer lies on the wire: the front door's own. */
 static bool is_framing(struct tg_slice name)
 {
@@ -109,12 +97,12 @@ void http_reply(struct tg_exchange *base, int status, const struct tg_headers *g
     struct http_conn *conn = exchange->conn;
     assert(exchange->answer == HTTP_ANSWER_NONE);
     if (conn->transport != NULL) {
-        char digits[DECIMAL_MAX];
+        char digits[TG_U64_TEXT];
         struct head head = {.status = status, .given = given};
         enum tg_err err = TG_OK;
         head.close = closes(exchange, http_body_skip(exchange));
         if (!has_no_body(status)) {
-            head.length = decimal(body.len, digits);
+            head.length = tg_slice_of_u64(body.len, digits);
         }
         if (err == TG_OK) {
             err = write_head(exchange, &head);
@@ -159,14 +147,14 @@ static struct tg_slice told_length(int status, const struct tg_headers *given)
 
 /* Where the body of an answer lies on the wire. */
 static enum http_answer frame(const struct http_exchange *exchange, struct head *head, int64_t length,
-                              char digits[DECIMAL_MAX])
+                              char digits[TG_U64_TEXT])
 {
     if (exchange->head_method || has_no_body(head->status)) {
         head->length = told_length(head->status, head->given);
         return HTTP_ANSWER_EMPTY;
     }
     if (length >= 0) {
-        head->length = decimal((uint64_t)length, digits);
+        head->length = tg_slice_of_u64((uint64_t)length, digits);
         return HTTP_ANSWER_LENGTH;
     }
     if (exchange->base.minor >= 1) {
@@ -181,7 +169,7 @@ enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_hea
 {
     struct http_exchange *exchange = http_exchange_of(base);
     struct http_conn *conn = exchange->conn;
-    char digits[DECIMAL_MAX];
+    char digits[TG_U64_TEXT];
     assert(exchange->answer == HTTP_ANSWER_NONE);
     if (status < FIRST_FINAL || status > LAST_STATUS) {
         return TG_EINVAL;

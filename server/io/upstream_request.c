@@ -7,7 +7,6 @@ enum {
     SMALL_BODY = 16384,    /* so much of a body is copied behind the head: both go out in one write */
     STREAM_BUFFER = 65536, /* of a streamed body */
     CHUNK_EXTRA = 20,      /* a chunk's size line and the line end behind it */
-    LENGTH_TEXT_MAX = 24
 };
 
 /* Fields that are the client's own: framing, persistence, and an expectation that it would have to wait for.
@@ -43,8 +42,8 @@ static bool content_length(const struct tg_call_request *request, uint64_t *leng
            tg_slice_eq(request->method, TG_LIT("PUT")) || tg_slice_eq(request->method, TG_LIT("PATCH"));
 }
 
-static enum tg_err make_headers(const struct tg_call *call, struct tg_arena *arena,
-                                char text[LENGTH_TEXT_MAX], struct tg_headers *out)
+static enum tg_err make_headers(const struct tg_call *call, struct tg_arena *arena, char text[TG_U64_TEXT],
+                                struct tg_headers *out)
 {
     const struct tg_call_request *request = &call->request;
     enum tg_err err = TG_OK;
@@ -62,8 +61,7 @@ static enum tg_err make_headers(const struct tg_call *call, struct tg_arena *are
     if (err == TG_OK && call->streams == TG_STREAM_CHUNKED) {
         err = tg_headers_add(out, arena, TG_LIT("Transfer-Encoding"), TG_LIT("chunked"));
     } else if (err == TG_OK && content_length(request, &length)) {
-        int len = snprintf(text, LENGTH_TEXT_MAX, "%llu", (unsigned long long)length);
-        err = tg_headers_add(out, arena, TG_LIT("Content-Length"), tg_slice_make(text, (size_t)len));
+        err = tg_headers_add(out, arena, TG_LIT("Content-Length"), tg_slice_of_u64(length, text));
     }
     return err;
 }
@@ -73,7 +71,7 @@ enum tg_err tg_call_write_head(struct tg_call *call)
     const struct tg_call_request *request = &call->request;
     struct tg_arena arena;
     struct tg_headers headers = {0};
-    char text[LENGTH_TEXT_MAX];
+    char text[TG_U64_TEXT];
     if (request->upgrade &&
         (request->stream_body || tg_headers_first(&request->headers, TG_LIT("Upgrade")) == NULL)) {
         return TG_EINVAL;
