@@ -23,6 +23,11 @@ export function binary() {
   return BINARY;
 }
 
+// Whether a build has a sanitizer in it: slower by far, and generous with memory.
+export function isSanitized(file = binary()) {
+  return fs.readFileSync(file).includes('__asan_init');
+}
+
 export function tempDir(owner) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'tidegate-e2e-'));
   onEnd(owner, () => fs.rmSync(dir, { recursive: true, force: true }));
