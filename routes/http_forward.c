@@ -201,11 +201,20 @@ static enum tg_err open_tunnel(struct forward *forward, struct tg_headers *heade
     return err;
 }
 
+/* The length of the body that follows: HEAD and 304 tell that of one which does not, and the client may have
+ * asked, or be answered, otherwise. */
+static int64_t body_length(const struct forward *forward, int status)
+{
+    bool none = status == 304 || tg_slice_eq(forward->call_request.method, TG_LIT("HEAD"));
+    return none ? 0 : tg_call_length(forward->call);
+}
+
 static void on_head(void *arg, int status, const struct tg_headers *fields)
 {
     struct forward *forward = arg;
     struct tg_request *request = forward->request;
     struct tg_headers headers = {0};
+    int64_t length = body_length(forward, status);
     request->integration_status = status;
     note_latency(request);
     enum tg_err err = tg_forwarded_answer(fields, &request->arena, &headers);
@@ -215,7 +224,7 @@ static void on_head(void *arg, int status, const struct tg_headers *fields)
     if (err == TG_OK && status == 101) {
         err = open_tunnel(forward, &headers);
     } else if (err == TG_OK) {
-        err = tg_http_start(request, status, &headers, tg_call_length(forward->call));
+        err = tg_http_start(request, status, &headers, length);
     }
     if (err == TG_ECLOSED) {
         leave(forward, TG_FAULT_CLIENT_GONE, TG_LIT("the client went away"));

@@ -615,6 +615,43 @@ describe('1.9 connections', () => {
     assert.deepEqual(own.requests.map((r) => r.target), ['/1', '/2', '/2', '/3']);
   });
 
+  test('1.9 a kept connection that ends under an upload: the body is not sent in part', async (t) => {
+    const own = await startTcpBackend(t, async (connection, all) => {
+      all.requests.push(await connection.request());
+      connection.write(answer('kept'));
+      await connection.head({ timeout: 60000 });
+      connection.reset();
+    });
+    const g = await startGateway(t, { workers: 1, apis: [httpApi({ integrations: [forward('o', own.url)], routes: [route('$default', 'o')] })] });
+    const peer = await connectRaw(t, { port: g.port });
+    for (const framing of [`Content-Length: ${BIG.length}`, 'Transfer-Encoding: chunked']) {
+      peer.write(head('GET', '/'));
+      assert.equal((await peer.response()).text, 'kept');
+      peer.write(Buffer.concat([Buffer.from(head('PUT', '/', framing)), ...(framing.startsWith('C') ? [BIG] : [chunk(BIG), Buffer.from(LAST)])]));
+      const got = await peer.response();
+      assert.ok([200, 503].includes(got.status), String(got.status));
+      for (const request of own.requests.filter((r) => r.method === 'PUT')) assert.ok(request.body.equals(BIG));
+    }
+  });
+
+  test('1.9 a kept connection that ends while nobody uses it: nobody notices', async (t) => {
+    const own = await startTcpBackend(t, async (connection, all) => {
+      all.requests.push(await connection.request());
+      connection.write(answer('once'));
+      await waitFor(() => connection.idle, { what: 'to be told to close', timeout: 60000 });
+      connection.shut();
+    });
+    const g = await startGateway(t, { workers: 1, apis: [httpApi({ integrations: [forward('o', own.url)], routes: [route('$default', 'o')] })] });
+    const peer = await connectRaw(t, { port: g.port });
+    for (let i = 0; i < 5; i++) {
+      peer.write(`${head('POST', '/', 'Content-Length: 1')}x`);
+      assert.equal((await peer.response()).text, 'once');
+      own.connections[i].idle = true;
+      await own.connections[i].ended();
+    }
+    assert.equal(own.requests.length, 5);
+  });
+
   test('1.9 what a back end closes, or wants closed, is not used again', async (t) => {
     const own = await startTcpBackend(t, async (connection, all) => {
       all.requests.push(await connection.request());

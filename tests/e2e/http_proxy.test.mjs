@@ -40,6 +40,8 @@ before(async () => {
     forward('query', `${backend.url}/q?id={id}`),
     forward('vars', 'http://${stageVariables.host}:${stageVariables.port}/${stageVariables.root}/x?${stageVariables.q}'),
     forward('put', `${backend.url}/method`, { integrationMethod: 'PUT' }),
+    forward('head', `${backend.url}/method`, { integrationMethod: 'HEAD' }),
+    forward('changed', `${backend.url}/changed`, { responseParameters: { 304: { 'overwrite:statuscode': '200' }, 200: { 'overwrite:statuscode': '204' } } }),
   ];
   const routes = [
     route('ANY /all/{proxy+}', 'all'),
@@ -48,6 +50,8 @@ before(async () => {
     route('GET /query/{id}', 'query'),
     route('GET /vars', 'vars'),
     route('ANY /method', 'put'),
+    route('ANY /head', 'head'),
+    route('ANY /changed', 'changed'),
     route('ANY /iam', 'fixed', { authorizationType: 'AWS_IAM' }),
     route('$default', 'bare'),
   ];
@@ -309,6 +313,26 @@ describe('1.9 the answer', () => {
     test(`1.9 status ${status} of the back end passes with its body`, async (t) => {
       const { got } = await withReply(() => `HTTP/1.1 ${status} X\r\nContent-Length: 6\r\n\r\ntheirs`, () => send(t, 'GET /x'));
       assert.deepEqual([got.status, got.text], [status, 'theirs']);
+    });
+  }
+
+  // What has no body at the back end has none for the client, whatever length is told and whatever is made of the status.
+  const bodyless = {
+    'a GET that is a HEAD at the back end': ['/head', 'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n', 200],
+    'such a GET, chunked': ['/head', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', 200],
+    'a 304 that becomes a 200': ['/changed', 'HTTP/1.1 304 X\r\nContent-Length: 99\r\n\r\n', 200],
+    'a 200 that becomes a 204': ['/changed', 'HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\nab', 204],
+  };
+  for (const [name, [where, bytes, status]] of Object.entries(bodyless)) {
+    test(`1.9 ${name}: an empty body, and the connection stays`, async (t) => {
+      await withReply(() => bytes, async () => {
+        const peer = await connectRaw(t, { port: gw.port });
+        for (let i = 0; i < 2; i++) {
+          peer.write(`GET ${where} HTTP/1.1\r\nHost: rfc.test\r\n\r\n`);
+          const got = await peer.response();
+          assert.deepEqual([got.status, got.text], [status, '']);
+        }
+      });
     });
   }
 
