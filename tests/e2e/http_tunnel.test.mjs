@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { before, describe, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
+import { makeAuthority } from './lib/certificates.mjs';
 import { dial, Refused } from './lib/client.mjs';
 import { forward, httpApi, mock, route, twoWay, wsApi } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
@@ -304,6 +306,39 @@ describe('tunnel', () => {
     await within(feed, 'the back end to be done', 20000);
     await peer.ended(20000);
     assert.equal(got, much);
+  });
+
+  test('tunnel: to a back end over TLS, and to one of a VPC link', async (t) => {
+    const authority = makeAuthority(t);
+    const server = createTlsServer(authority.issue('DNS:localhost'));
+    const sockets = new WebSocketServer({ server });
+    sockets.on('connection', (ws, req) => ws.on('message', (data) => ws.send(`${req.url} ${data}`)));
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onEnd(t, () => {
+      for (const ws of sockets.clients) ws.terminate();
+      server.close();
+      server.closeAllConnections();
+    });
+    const origin = `https://localhost:${server.address().port}`;
+    const g = await startGateway(t, {
+      vpcLinks: [{ vpcLinkId: 'inside', name: 'inside', targets: [{ url: back.url }] }],
+      apis: [
+        httpApi({
+          integrations: [forward('tls', `${origin}/tls`, { websocket: true, tlsConfig: { caFile: authority.file } }), forward('link', 'http://inside.example/{proxy}', { websocket: true, connectionType: 'VPC_LINK', connectionId: 'inside' })],
+          routes: [route('GET /tls', 'tls'), route('GET /link/{proxy+}', 'link')],
+        }),
+      ],
+    });
+    const secure = await dial(t, `ws://${g.host}/tls`);
+    secure.send('hello');
+    assert.equal(await secure.next(), '/tls hello');
+    const bytes = 'x'.repeat(400000);
+    secure.send(bytes);
+    assert.equal((await secure.next()).length, bytes.length + 5);
+    assert.deepEqual(await secure.close(1000, 'done'), { code: 1000, reason: 'done' });
+    const linked = await dial(t, `ws://${g.host}/link/echo`);
+    linked.send('hello');
+    assert.equal(await linked.next(), 'hello');
   });
 
   test('tunnel: many at once, each its own', async (t) => {
