@@ -10,7 +10,7 @@ export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint format docs fuzz perf-record bench bench-full bench_build clean npm
+.PHONY: help run build test test-faults lint format docs fuzz perf-record bench bench-full bench_build clean npm
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -29,13 +29,20 @@ build: ## build/tidegate, optimised
 test: ## all tests, under AddressSanitizer and UBSan and then optimised
 	@$(install) build runtime example unit test
 	@$(MAKE) --no-print-directory -s npm
-	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_TEST_PREFIX=asan.
+	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_FAULTS=OFF -DTG_TEST_PREFIX=asan.
 	cmake --build build-asan -j $(JOBS)
 	cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=ON -DTG_BENCH=ON -DTG_TEST_PREFIX=release.
 	cmake --build build -j $(JOBS)
 	@mkdir -p build-test
 	@printf 'subdirs("%s" "%s")\n' "$(CURDIR)/build-asan" "$(CURDIR)/build" > build-test/CTestTestfile.cmake
 	ctest --test-dir build-test -j $(JOBS) --output-on-failure --no-tests=error
+
+test-faults: ## nodes that die, stop and are cut off from Redis, under sanitizers
+	@$(install) build runtime unit test
+	@$(MAKE) --no-print-directory -s npm
+	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_FAULTS=ON -DTG_TEST_PREFIX=asan.
+	cmake --build build-asan -j $(JOBS)
+	ctest --test-dir build-asan -R 'e2e\.cluster' --output-on-failure --no-tests=error
 
 lint: ## clang-format and clang-tidy over every source
 	@$(install) build unit lint
