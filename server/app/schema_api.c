@@ -27,7 +27,7 @@ static const struct tg_option integration_response_rows[] = {
     {"responseParameters", TG_OPTION_STRING_MAP, AT(tg_integration_response, response_parameters), .min = 1, .max = 512,
      .help = "Response headers by mapping expressions."},
     {"responseTemplates", TG_OPTION_STRING_MAP, TG_OPTION_VERBATIM, AT(tg_integration_response, response_templates), .max = 32768,
-     .help = "Templates by key."},
+     .help = "Templates by key; in an HTTP API a key with a slash in it is the answer's `Content-Type`, else that is text."},
     {"templateSelectionExpression", TG_OPTION_STRING, AT(tg_integration_response, template_selection_expression),
      .help = "Chooses the template."},
     {"integrationResponseId", TG_OPTION_STRING, AT(tg_integration_response, integration_response_id), .help = "Its name; informative."},
@@ -90,7 +90,7 @@ static const struct tg_option integration_rows[] = {
     {"passthroughBehavior", TG_OPTION_ENUM, AT(tg_integration, passthrough_behavior), .fallback = "WHEN_NO_MATCH", .names = passthroughs,
      .help = "What becomes of a message for which there is no template; for non-proxy integrations."},
     {"payloadFormatVersion", TG_OPTION_STRING, AT(tg_integration, payload_format_version), .fallback = "1.0", .names = payload_versions,
-     .help = "Of the event that a function receives."},
+     .help = "Of the event that a function receives; in an HTTP API 2.0, unless given."},
     {"requestParameters", TG_OPTION_STRING_MAP, AT(tg_integration, request_parameters), .max = 512,
      .help = "`integration.request.{header,querystring,path}.{name}` by mapping expressions; in an HTTP API "
              "`{append,overwrite,remove}:{header,querystring}.{name}` and `overwrite:path`."},
