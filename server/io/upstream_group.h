@@ -8,9 +8,10 @@
  *
  * Second tries: a call that failed before a byte of it was written goes to another target; one that failed
  * before the head of its answer does if it is replayable (`replayable`, or GET, HEAD, OPTIONS, PUT, DELETE)
- * and none of a streamed body has gone beyond recall. Each target once at most, max_attempts in all, and
- * within the call's timeout_ms; the time of the head begins anew. Everything else ends the call. (A kept
- * connection that turns out closed is the client's own affair and no failure: see `replayable`.)
+ * and none of a streamed body has gone beyond recall: the first 16 KiB of head and body are kept. Each target
+ * once at most, max_attempts in all, and within the call's timeout_ms; the time of the head begins anew.
+ * Everything else ends the call. (A kept connection that turns out closed is the client's own affair and no
+ * failure: see `replayable`.)
  *
  * Health has two sources. Checks: a GET now and then on a connection of its own, outside the pool's limit.
  * Calls: failures in a row take a target out for a time that doubles while its first call behind that, the

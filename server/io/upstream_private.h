@@ -81,7 +81,7 @@ struct tg_call {
     uint64_t moved_ms;     /* where the time of the head, then of idleness, counts from */
     struct tg_task task;  /* tells a failure of the start; goes on after a pause or a wait for a connection */
     enum tg_err failure;  /* for the task */
-    struct tg_buf head;   /* request head, and what of the body goes out in one write with it */
+    struct tg_buf head;   /* request head, and what of the body goes out with it or is kept to go again */
     struct tg_slice body; /* the body when it is large */
     size_t sent;          /* of head and body */
     struct tg_buf stream; /* streamed body, framed, not yet written */
@@ -92,7 +92,7 @@ struct tg_call {
     bool wrote;          /* a byte of the request went out, on whatever connection */
     bool replayable;     /* by its request, or by its method with a group */
     bool apart;          /* on a connection of its own, which then ends */
-    bool stream_started; /* bytes of the streamed body went out: no second try */
+    bool stream_started; /* bytes of the streamed body went out and were not kept: no second try */
     bool wants_drain;
     bool head_seen;
     bool keep_alive;

@@ -137,13 +137,14 @@ static enum tg_err append_chunk(struct tg_buf *out, struct tg_slice bytes)
     return TG_OK;
 }
 
-/* Adds to what goes out with the head while nothing of that has gone, and there is room; else to the stream.
- */
+/* Adds to what goes out with the head while nothing of that has gone, or to what is kept for another try;
+ * where there is no room, to the stream, which is forgotten as it goes. */
 static struct tg_buf *stream_buffer(struct tg_call *call, size_t len)
 {
     size_t held = tg_buf_size(&call->head);
-    bool joins = call->sent == 0 && call->streams != TG_STREAM_TUNNEL && tg_buf_size(&call->stream) == 0 &&
-                 len <= SMALL_BODY && held <= SMALL_BODY - len;
+    bool joins = (call->sent == 0 || call->replayable) && call->streams != TG_STREAM_TUNNEL &&
+                 !call->stream_started && tg_buf_size(&call->stream) == 0 && len <= SMALL_BODY &&
+                 held <= SMALL_BODY - len;
     return joins ? &call->head : &call->stream;
 }
 
