@@ -458,11 +458,16 @@ static enum tg_err start(struct tg_request *request)
     return respond(request, &used);
 }
 
-/* In an HTTP API a body has a type: the template's key where that is one, else that of functions (1.8.2). */
+/* In an HTTP API the status is one of an answer, and a body has a type: the template's key where that is one,
+ * else that of functions (1.8.2). */
 static enum tg_err start_http(struct tg_request *request)
 {
     const struct mock_template *used = NULL;
     enum tg_err err = respond(request, &used);
+    if (err == TG_OK && (request->answer.status < 200 || request->answer.status > 599)) {
+        return tg_request_fail(request, TG_FAULT_CONFIGURATION,
+                               TG_LIT("the MOCK yields a status that is none of an answer, 200 to 599"));
+    }
     if (err != TG_OK || used == NULL) {
         return err;
     }

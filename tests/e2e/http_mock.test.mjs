@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { httpApi, mock, route } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
+import { connectRaw } from './lib/raw.mjs';
 import { fileScope } from './lib/scope.mjs';
 
 const file = fileScope();
@@ -19,6 +20,7 @@ before(async () => {
           { integrationId: 'typeset', integrationType: 'MOCK', requestTemplates: { $default: '{"statusCode": 200}' }, integrationResponses: respond(['$default', { $default: '<p>' }]), responseParameters: { 200: { 'overwrite:header.content-type': 'text/html' } } },
           { integrationId: 'chosen', integrationType: 'MOCK', integrationResponses: respond(['/404/', { $default: 'none' }], ['$default', { $default: 'some' }]) },
           mock('empty', { status: 204 }),
+          ...[100, 101, 199, 204, 304, 600, 999].map((status) => mock(`s${status}`, { status, template: 'a body' })),
           { integrationId: 'broken', integrationType: 'MOCK', requestTemplates: { $default: '{"statusCode": "abc"}' } },
         ],
         routes: [
@@ -28,6 +30,7 @@ before(async () => {
           route('ANY /chosen', 'chosen'),
           route('ANY /empty', 'empty'),
           route('ANY /broken', 'broken'),
+          ...[100, 101, 199, 204, 304, 600, 999].map((status) => route(`GET /${status}`, `s${status}`)),
           route('GET /signed', 'text', { authorizationType: 'AWS_IAM' }),
         ],
         corsConfiguration: { allowOrigins: ['*'] },
@@ -71,6 +74,22 @@ describe('MOCK in HTTP APIs', () => {
   test('a template that yields no status: 500', async () => {
     for (const answer of [await get('/broken'), await get('/chosen')]) {
       assert.deepEqual([answer.status, answer.text], [500, '{"message":"Internal Server Error"}']);
+    }
+  });
+
+  test('a status that is none of an answer, 200 to 599: 500', async () => {
+    for (const status of [100, 101, 199, 600, 999]) {
+      const answer = await get(`/${status}`);
+      assert.deepEqual([answer.status, answer.text], [500, '{"message":"Internal Server Error"}'], String(status));
+    }
+  });
+
+  test('204 and 304 have no body, whatever the template says, and the connection goes on', async (t) => {
+    const peer = await connectRaw(t, { port: gw.port });
+    for (const status of [204, 304]) {
+      peer.write(`GET /${status} HTTP/1.1\r\nHost: x\r\n\r\nGET /typed HTTP/1.1\r\nHost: x\r\n\r\n`);
+      assert.equal((await peer.response()).status, status);
+      assert.equal((await peer.response()).text, '{"short":"and stout"}');
     }
   });
 
