@@ -8,6 +8,7 @@ import { forward, httpApi, lambda, mock, route } from './lib/config.mjs';
 import { run, startGateway, tempDir } from './lib/gateway.mjs';
 import { startLambda } from './lib/lambda.mjs';
 import { fileScope } from './lib/scope.mjs';
+import { pool } from './lib/wait.mjs';
 
 const file = fileScope();
 let gw;
@@ -316,14 +317,14 @@ describe('1.11 refused by tidegate check', () => {
     'Proxy-Authenticate', 'Proxy-Authorization', 'TE', 'Trailers', 'Transfer-Encoding', 'Upgrade', 'x-amz-date', 'x-amzn-trace-id', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'Via',
   ];
   test('1.11 every reserved header, on both sides, whatever the operation', async (t) => {
-    for (const [i, name] of RESERVED.entries()) {
+    await pool(RESERVED.length, 4, async (i) => {
+      const name = RESERVED[i];
       const op = ['append', 'overwrite', 'remove'][i % 3];
       const rows = { [`${op}:header.${name}`]: op === 'remove' ? "''" : 'x' };
-      for (const result of [await check(t, rows), await check(t, undefined, { 200: rows })]) {
-        assert.equal(result.code, 1, `${name}: ${result.output}`);
-        assert.ok(result.output.includes(`\`${name}\` cannot be mapped`), result.output);
-      }
-    }
+      const result = await check(t, rows, { 200: rows });
+      assert.equal(result.code, 1, `${name}: ${result.output}`);
+      assert.equal(result.output.split(`\`${name}\` cannot be mapped`).length, 3, result.output);
+    });
   });
   const BAD = [
     ['another operation', { 'add:header.x': '1' }],
@@ -357,14 +358,4 @@ describe('1.11 refused by tidegate check', () => {
       assert.match(result.output, /requestParameters|responseParameters/);
     });
   }
-  test('1.11 all that this file uses is accepted', async (t) => {
-    for (const rows of Object.values(REQUESTS)) {
-      const result = await check(t, rows);
-      assert.equal(result.code, 0, result.output);
-    }
-    for (const rows of Object.values(RESPONSES)) {
-      const result = await check(t, undefined, rows);
-      assert.equal(result.code, 0, result.output);
-    }
-  });
 });
