@@ -278,7 +278,7 @@ static void survives_the_end_of_descriptors(void **state)
 /* The server's end of a connection. */
 static int other_end(const struct client *client)
 {
-    struct sockaddr_in name, peer;
+    struct sockaddr_in name = {0}, peer = {0};
     socklen_t len = sizeof name;
     assert_int_equal(getsockname(client->fd, (struct sockaddr *)&name, &len), 0);
     for (int fd = 0; fd < 1024; fd++) {
