@@ -175,8 +175,11 @@ describe('C91', () => {
     assert.match(fs.readFileSync(file_, 'utf8'), /^127\.0\.0\.1 - - \[\d{2}\/[A-Z][a-z]{2}\/\d{4}:\d{2}:\d{2}:\d{2} \+0000\] "CONNECT \$connect" (200|101) [A-Za-z0-9_-]+={0,2} -\n/);
     fs.renameSync(file_, `${file_}.1`);
     await g.reload(config(g), () => fs.existsSync(file_));
-    await a.ask({ action: 'echo' });
-    await waitFor(() => /"MESSAGE echo" 200/.test(fs.readFileSync(file_, 'utf8')), { what: 'a row in the new file' });
+    // The file is there before each worker has the configuration that names it.
+    await waitFor(async () => {
+      await a.ask({ action: 'echo' });
+      return /"MESSAGE echo" 200/.test(fs.readFileSync(file_, 'utf8'));
+    }, { what: 'a row in the new file' });
     fn.on('app', (event) => (event.requestContext.eventType === 'MESSAGE' ? functionError('boom') : echo(event)));
     t.after(() => fn.on('app', echo));
     await a.ask({ action: 'echo' });
