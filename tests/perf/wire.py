@@ -66,7 +66,8 @@ class Http(Stream):
 
     def call(self, method, path, body=b"", headers=None):
         """The status; anything but 2xx is an error."""
-        lines = [f"{method} {path} HTTP/1.1", f"host: {self.host}", f"content-length: {len(body)}"]
+        lines = [f"{method} {path} HTTP/1.1", f"host: {self.host}"]
+        lines += [f"content-length: {len(body)}"] if body or method == "POST" else []
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         head = self.head()
