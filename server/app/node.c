@@ -78,7 +78,9 @@ static void posted(const struct tg_node *node, size_t worker, enum tg_err err)
 static void on_joined(void *arg, uint32_t number, const char *token)
 {
     struct tg_node *node = arg;
+    node->reachable = false;
     for (size_t i = 0; i < node->worker_count; i++) {
+        atomic_store(&node->cluster->workers[i].inbox_up, false); /* it was that of the number before */
         posted(node, i, tg_worker_join(node->workers[i], number, token));
     }
 }
@@ -249,7 +251,8 @@ const char *tg_node_unready(struct tg_node *node)
 {
     const char *trouble = tg_node_trouble(node);
     bool numbered = tg_member_node(node->member) != 0;
-    if (numbered && (trouble == NULL || !node->trouble_makes_unready)) {
+    node->reachable = numbered && (node->reachable || trouble == NULL);
+    if (node->reachable && (trouble == NULL || !node->trouble_makes_unready)) {
         return NULL;
     }
     (void)snprintf(node->unready, sizeof node->unready, "registry: %s%s",
