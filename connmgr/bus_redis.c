@@ -123,7 +123,7 @@ static enum tg_err ask(struct redis_port *port, const struct tg_envelope *envelo
         return TG_ENOTFOUND;
     }
     /* Without an inbox there would be a question, but no answer. */
-    if (!port->subscribed || !tg_cluster_held(port->bus->cluster, tg_loop_now_ms(port->loop))) {
+    if (!port->subscribed || !tg_cluster_held(port->bus->cluster, port->node, tg_loop_now_ms(port->loop))) {
         return TG_ECLOSED;
     }
     struct question *question = malloc(sizeof *question);

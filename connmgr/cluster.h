@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "connmgr/lease.h"
 #include "server/io/redis.h"
 
 enum {
@@ -47,9 +48,8 @@ struct tg_cluster_counters {
 
 struct tg_cluster {
     struct tg_cluster_settings settings;
-    /* Monotonic ms until which the lease holds for certain; 0: there is none. UINT64_MAX: until told
-     * otherwise (keep_when_cut_off). */
-    _Atomic(uint64_t) held_until_ms;
+    /* The number that this node holds, and until when for certain: see tg_lease_held. */
+    _Atomic(uint64_t) lease;
     /* Monotonic ms since when Redis has been seen without a gap; UINT64_MAX: it is not seen. */
     _Atomic(uint64_t) intact_since_ms;
     /* The clock of Redis less the monotonic one, in ms: the time that all nodes agree on. */
@@ -65,9 +65,10 @@ struct tg_cluster {
 enum tg_err tg_cluster_new(const struct tg_cluster_settings *settings, struct tg_cluster **out) TG_MUST_CHECK;
 void tg_cluster_free(struct tg_cluster *cluster);
 
-static inline bool tg_cluster_held(const struct tg_cluster *cluster, uint64_t now_ms)
+/* As the number `node`: another one that this process has by now does not count. */
+static inline bool tg_cluster_held(const struct tg_cluster *cluster, uint32_t node, uint64_t now_ms)
 {
-    return now_ms < atomic_load_explicit(&cluster->held_until_ms, memory_order_acquire);
+    return tg_lease_held(&cluster->lease, node, now_ms);
 }
 
 /* Whether all that Redis has not been told of within a lease is gone for certain. */

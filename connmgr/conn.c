@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "connmgr/conn_private.h"
+#include "connmgr/lease.h"
 
 enum {
     REASON_MAX = 123, /* RFC 6455 section 5.5.1 */
@@ -48,7 +49,7 @@ enum tg_err tg_connmgr_new(const struct tg_connmgr_options *options, struct tg_c
     mgr->events = options->events;
     mgr->events_arg = options->events_arg;
     mgr->node = options->node;
-    mgr->held_until_ms = options->held_until_ms;
+    mgr->lease = options->lease;
     mgr->worker = options->worker;
     memcpy(mgr->id_key, options->id_key, sizeof mgr->id_key);
     mgr->max_slots = options->max_connections;
@@ -221,8 +222,7 @@ struct tg_conn *tg_conn_get(struct tg_connmgr *mgr, struct tg_conn_handle handle
 
 static bool is_held(const struct tg_connmgr *mgr)
 {
-    return mgr->held_until_ms == NULL ||
-           tg_loop_now_ms(mgr->loop) < atomic_load_explicit(mgr->held_until_ms, memory_order_acquire);
+    return mgr->lease == NULL || tg_lease_held(mgr->lease, mgr->node, tg_loop_now_ms(mgr->loop));
 }
 
 struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle handle)

@@ -75,9 +75,9 @@ struct tg_connmgr_options {
     size_t max_connections; /* slots, at most 2^24 */
     const struct tg_conn_events *events;
     void *events_arg;
-    /* Monotonic ms until which the connections are this node's for certain: later, messages are not taken and
-     * nothing is sent. NULL: for ever. */
-    const _Atomic(uint64_t) *held_until_ms;
+    /* The node's hold on its number (lease.h): while it has none, messages are not taken and nothing is sent.
+     * NULL: it has it for ever. */
+    const _Atomic(uint64_t) *lease;
 };
 
 enum tg_err tg_connmgr_new(const struct tg_connmgr_options *options, struct tg_connmgr **out) TG_MUST_CHECK;

@@ -58,7 +58,7 @@ struct tg_connmgr {
     uint32_t free_first, free_last; /* slots in the order in which they were freed */
     size_t live;                    /* connections reserved, open or closing */
     bool unnumbered;                /* the node has no number */
-    const _Atomic(uint64_t) *held_until_ms;
+    const _Atomic(uint64_t) *lease;
     size_t freed; /* since memory was last given back to the system */
     struct tg_timer trim;
     struct tg_list dirty;   /* struct tg_conn with something to write */

@@ -30,15 +30,15 @@ static void set_held(struct tg_member *member)
 {
     bool keep = member->cluster->settings.keep_when_cut_off;
     member->kept_ms = member->sent_ms;
-    atomic_store(&member->cluster->held_until_ms,
-                 keep ? UINT64_MAX : member->kept_ms + lease_ms(member) - lease_ms(member) / SURE);
+    tg_lease_set(&member->cluster->lease, member->node,
+                 keep ? TG_LEASE_FOREVER : member->kept_ms + lease_ms(member) - lease_ms(member) / SURE);
 }
 
 static void lose(struct tg_member *member, const char *why)
 {
     uint32_t node = member->node;
     struct tg_member_former *former = &member->formers[member->next_former++ % TG_MEMBER_FORMERS];
-    atomic_store(&member->cluster->held_until_ms, 0);
+    tg_lease_set(&member->cluster->lease, 0, 0);
     tg_log(member->log, TG_LOG_ERROR, "lease lost: closing every connection, to begin anew",
            TG_KV_INT("node", node), TG_KV_CSTR("reason", why));
     former->node = node;
@@ -191,7 +191,7 @@ static void tend_lease(struct tg_member *member)
 static void tick(struct tg_member *member)
 {
     uint64_t now = now_ms(member);
-    if (member->node != 0 && !member->leaving && !tg_cluster_held(member->cluster, now)) {
+    if (member->node != 0 && !member->leaving && !tg_cluster_held(member->cluster, member->node, now)) {
         lose(member,
              tg_uplink_up(member->link) ? "it was not kept in time" : tg_uplink_problem(member->link));
     }
@@ -220,7 +220,7 @@ static void on_link_up(struct tg_uplink_watch *watch)
     atomic_store(&member->cluster->intact_since_ms, now_ms(member));
     ask_time(member);
     if (member->node != 0 && !member->busy && !member->leaving &&
-        tg_cluster_held(member->cluster, now_ms(member))) { /* does it know us still? */
+        tg_cluster_held(member->cluster, member->node, now_ms(member))) { /* does it know us still? */
         member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, on_refreshed) == TG_OK;
     }
     tick(member);
@@ -254,7 +254,7 @@ void tg_member_leave(struct tg_member *member)
     char dead_ms[24];
     enum tg_err err = keys != NULL && slices != NULL && member->node != 0 ? TG_OK : TG_ENOMEM;
     member->leaving = true;
-    atomic_store(&cluster->held_until_ms, 0);
+    tg_lease_set(&cluster->lease, 0, 0);
     if (err == TG_OK) {
         keys[0] = tg_cluster_key(cluster, member->node, "lease");
         keys[1] = tg_cluster_key(cluster, member->node, "dead");

@@ -113,8 +113,9 @@ static bool redis_remove(struct tg_registry *base, const char *connection_id, co
     if (tg_connid_decode(registry->id_key, tg_slice_cstr(connection_id), &id) != TG_OK) {
         return true; /* none of ours: nobody else knows it */
     }
-    bool ours = id.node == registry->node && registry->node != 0 &&
-                tg_cluster_held(registry->cluster, tg_loop_now_ms(registry->loop));
+    /* By the clock itself: the process may have been stopped since this pass of the loop began. */
+    bool ours =
+        id.node == registry->node && tg_cluster_held(registry->cluster, id.node, tg_loop_now_ns() / 1000000);
     if (!ours) {
         tg_cluster_count(&registry->counters->left, 1);
         tg_orphans_add(tg_orphans_find(&registry->orphans, id.node), connection_id, info);

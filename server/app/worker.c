@@ -381,7 +381,7 @@ static enum tg_err make_connections(struct tg_worker *worker)
         .max_connections = worker->options.max_connections,
         .events = &tg_session_events,
         .events_arg = engine,
-        .held_until_ms = worker->options.cluster != NULL ? &worker->options.cluster->held_until_ms : NULL,
+        .lease = worker->options.cluster != NULL ? &worker->options.cluster->lease : NULL,
     };
     memcpy(options.id_key, worker->options.id_key, sizeof options.id_key);
     enum tg_err err = tg_connmgr_new(&options, &engine->connmgr);

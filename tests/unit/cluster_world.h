@@ -191,6 +191,9 @@ static inline struct node *node_new(const char *url, uint64_t lease_ms, bool kee
     node->fixture.during_closed = node_closed;
     node->room = ISSUED_MAX;
     struct fixture *fixture = &node->fixture;
+    tg_connmgr_free(fixture->mgr); /* once more, with a lease */
+    fixture->options.lease = &node->cluster->lease;
+    assert_int_equal(tg_connmgr_new(&fixture->options, &fixture->mgr), TG_OK);
     assert_int_equal(tg_uplink_new(node->cluster, fixture->loop, NULL, 0, &node->link), TG_OK);
     assert_int_equal(tg_bus_redis_new(node->cluster, 64, &node->bus), TG_OK);
     tg_bus_redis_lend(node->bus, 0, node->link, NULL);

@@ -256,6 +256,30 @@ static void test_claimed_by_another(void **state)
     node_free(nodes[0]);
 }
 
+/* A process that wakes up after its lease has another number before its worker is told. */
+static void test_new_number_not_yet_told(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LONG_LEASE_MS, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]));
+    struct node *node = nodes[0];
+    struct tg_socket *sockets[2] = {node_open(node), node_open(node)};
+    struct tg_conn_handle handle = tg_conn_handle(sockets[0]->conn);
+    assert_non_null(tg_conn_get_open(node->fixture.mgr, handle));
+    tg_lease_set(&node->cluster->lease, node->number + 1, TG_LEASE_FOREVER);
+    assert_null(tg_conn_get_open(node->fixture.mgr, handle));
+    tg_conn_socket_events.on_message(sockets[0]->conn, TG_LIT("late"), false);
+    assert_int_equal(node->fixture.messages, 0);
+    end_conn(sockets[0]);
+    assert_int_equal(node->issued_count, 0);
+    tg_lease_set(&node->cluster->lease, node->number, TG_LEASE_FOREVER);
+    end_conn(sockets[1]);
+    assert_int_equal(node->issued_count, 1);
+    node_free(node);
+}
+
 static void test_flushed(void **state)
 {
     struct redis_server *server = *state;
@@ -471,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_death, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orderly_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_claimed_by_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_new_number_not_yet_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flushed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_when_cut_off, setup, teardown),
