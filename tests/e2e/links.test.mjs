@@ -11,6 +11,7 @@ import { waitFor } from './lib/wait.mjs';
 
 const LANES = 16;
 const WORKERS = 2;
+const TRIALS = 2 * WORKERS;
 const METHODS = ['GET', 'POST', 'PUT', 'POST'];
 
 // Clients that each send one request after another, until stop().
@@ -66,6 +67,7 @@ async function world(t) {
     ),
   );
   const load = new Load(gateway.port);
+  t.after(() => load.stop()); // also when the test has failed
   const healthy = (target, value) => waitFor(async () => (await targetFigures(gateway))[target.url].healthy === value, { timeout: 30000, what: `target ${target.port} to be ${value ? 'healthy' : 'out'}` });
   await load.more(100);
   return { targets, gateway, load, healthy };
@@ -107,6 +109,12 @@ function assertUnavoidable(load, from, events) {
   assert.ok(failed.length <= LANES * events, `${failed.length} POSTs failed for ${events} targets lost`);
 }
 
+// A target that is out gets no calls, but for the trials that follow an ejection until the checks have judged it too.
+async function assertOut(gateway, target, calls) {
+  const more = (await targetFigures(gateway))[target.url].calls - calls;
+  assert.ok(more <= TRIALS, `${more} calls to a target that is out`);
+}
+
 describe('targets under load', () => {
   test('killed and started again', async (t) => {
     const all = await world(t);
@@ -117,8 +125,8 @@ describe('targets under load', () => {
     const { calls } = (await targetFigures(gateway))[target.url];
     const before = load.done.length;
     await load.more(200);
-    assert.equal((await targetFigures(gateway))[target.url].calls, calls, 'calls to a target that is out');
-    assert.equal(count(load.done.slice(before + LANES), ({ status }) => status !== 200), 0, 'failures once the target was out');
+    await assertOut(gateway, target, calls);
+    assert.ok(count(load.done.slice(before + LANES), ({ status }) => status !== 200) <= TRIALS, 'failures once the target was out');
     await target.start();
     await healthy(target, WORKERS);
     await waitFor(async () => (await targetFigures(gateway))[target.url].calls > calls, { what: 'calls to the target again' });
@@ -150,7 +158,7 @@ describe('targets under load', () => {
     await healthy(target, 0);
     const { calls } = (await targetFigures(gateway))[target.url];
     await load.more(200);
-    assert.equal((await targetFigures(gateway))[target.url].calls, calls, 'calls to a target that is out');
+    await assertOut(gateway, target, calls);
     // The POSTs that it has end in time, with 503; what came to it before is done late, and once.
     await waitFor(async () => (await targetFigures(gateway))[target.url].outstanding === 0, { what: 'the calls to the stopped target to end' });
     target.resume();
