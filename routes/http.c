@@ -14,7 +14,7 @@ enum tg_err tg_http_preflight(struct tg_request *request)
 {
     struct tg_http *http = request->http;
     const struct tg_cors *cors = request->api->cors;
-    if (cors == NULL || !tg_cors_is_preflight(http->method, &request->headers)) {
+    if (cors == NULL || !tg_cors_is_preflight(request->method, &request->headers)) {
         return TG_OK;
     }
     request->answer = (struct tg_answer){.status = 204};
@@ -28,11 +28,11 @@ enum tg_err tg_http_match(struct tg_request *request)
     struct tg_http *http = request->http;
     const struct tg_api *api = request->api;
     struct tg_pathtrie_match match;
-    if (tg_slice_eq(http->method, TG_LIT("CONNECT"))) {
+    if (tg_slice_eq(request->method, TG_LIT("CONNECT"))) {
         /* A proxy behind us would make a tunnel of the pool's connection. */
         return tg_request_fail(request, TG_FAULT_BAD_REQUEST, TG_LIT("CONNECT is for proxies"));
     }
-    enum tg_err err = tg_pathtrie_match(api->paths, http->method, http->place.path,
+    enum tg_err err = tg_pathtrie_match(api->paths, request->method, http->place.path,
                                         api->settings.trailing_slash, &request->arena, &match);
     if (err == TG_EINVAL) {
         return tg_request_fail(request, TG_FAULT_BAD_REQUEST,
@@ -197,7 +197,6 @@ void tg_http_serve(struct tg_engine *engine, const struct tg_http_place *place, 
     request->http = http;
     http->exchange = exchange;
     http->place = *place;
-    http->method = exchange->method;
     http->minor = exchange->minor;
     http->abort_arg = request;
     tg_task_init(&http->abort_task, end_aborted);

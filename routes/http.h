@@ -24,7 +24,6 @@ struct tg_http {
     struct tg_exchange *exchange; /* NULL: it has ended */
     struct tg_conn_info info;     /* identity and context, as of a handshake */
     struct tg_http_place place;
-    struct tg_slice method;
     const struct tg_pathtrie_param *params; /* of the route's path */
     size_t param_count;
     struct tg_task abort_task;
@@ -74,7 +73,7 @@ void tg_http_end(struct tg_request *request, bool whole);
  * before metrics and access log; may set a fault. */
 void tg_http_reply(struct tg_request *request);
 
-/* The two decimals of $context.responseLength and the like are http->bytes_out; status of the answer. */
+/* The status of the answer: that which was sent, or will be. */
 int tg_http_status(const struct tg_request *request);
 
 #endif

@@ -8,6 +8,7 @@
 #include "routes/httpmapping.h"
 #include "routes/integration.h"
 #include "routes/links.h"
+#include "server/io/http1.h"
 
 struct forward {
     struct tg_request *request;
@@ -285,18 +286,6 @@ static void fetched(void *arg, enum tg_err err, const struct tg_call_response *r
 
 /* ---- the start ---- */
 
-static bool is_idempotent(struct tg_slice method)
-{
-    static const struct tg_slice methods[] = {TG_LIT_INIT("GET"), TG_LIT_INIT("HEAD"), TG_LIT_INIT("PUT"),
-                                              TG_LIT_INIT("DELETE"), TG_LIT_INIT("OPTIONS")};
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (tg_slice_eq(method, methods[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Path, query and headers as the mapping makes them. */
 static enum tg_err map_request(struct tg_request *request, struct tg_headers *headers, struct tg_slice *path,
                                struct tg_slice *query)
@@ -473,7 +462,7 @@ enum tg_err tg_http_forward(struct tg_request *request)
     call->origin.server_name = integration->tls_config.server_name_to_verify;
     call->head_timeout_ms = (uint64_t)integration->timeout_in_millis;
     call->idle_timeout_ms = (uint64_t)(request->api->settings.idle_answer_seconds * 1000.0);
-    call->replayable = is_idempotent(call->method);
+    call->replayable = tg_http1_idempotent(call->method);
     if (integration->link != NULL) {
         call->group = tg_links_find(request->engine->links, integration->link->vpc_link_id);
     }

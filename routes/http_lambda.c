@@ -2,6 +2,7 @@
  * or 2.0, its answer comes back (http-api.md 1.6 to 1.8). */
 #include <stdio.h>
 
+#include "routes/event.h"
 #include "routes/http.h"
 #include "routes/ids.h"
 #include "routes/integration.h"
@@ -34,23 +35,10 @@ static void read_answer(struct tg_request *request, struct tg_slice payload)
 
 static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload)
 {
-    switch (outcome) {
-    case TG_LAMBDA_OK:
+    if (outcome == TG_LAMBDA_OK) {
         read_answer(request, payload);
-        break;
-    case TG_LAMBDA_FUNCTION_ERROR:
-        request->integration_status = 200;
-        (void)tg_request_fail(request, TG_FAULT_FUNCTION, TG_LIT("the function failed"));
-        break;
-    case TG_LAMBDA_TIMEOUT:
-        (void)tg_request_fail(request, TG_FAULT_TIMEOUT, TG_LIT("the function did not answer in time"));
-        break;
-    case TG_LAMBDA_NO_FUNCTION:
-        (void)tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("no such function"));
-        break;
-    case TG_LAMBDA_UNREACHABLE:
-        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, payload);
-        break;
+    } else {
+        tg_lambda_fail(request, outcome, payload, TG_FAULT_FUNCTION);
     }
     tg_request_resume(request);
 }
@@ -85,7 +73,7 @@ static enum tg_err event_path(const struct tg_http *http, struct tg_arena *arena
                            TG_FMT(http->place.path));
 }
 
-static enum tg_err make_event(struct tg_request *request, struct tg_slice *out)
+static enum tg_err write_event(struct tg_request *request, struct tg_buf *out)
 {
     const struct tg_http *http = request->http;
     char port[8];
@@ -124,20 +112,11 @@ static enum tg_err make_event(struct tg_request *request, struct tg_slice *out)
             .user_id = identity(request, TG_LIT("user")),
         };
     }
-    struct tg_buf event;
-    tg_buf_init(&event, EVENT_LIMIT);
     enum tg_err err = parameters(http, &request->arena, &input.path_parameters);
     if (err == TG_OK) {
         err = event_path(http, &request->arena, &input.path);
     }
-    if (err == TG_OK) {
-        err = tg_payload_write(&request->arena, &input, &event);
-    }
-    if (err == TG_OK) {
-        err = tg_arena_copy(&request->arena, tg_buf_slice(&event), out);
-    }
-    tg_buf_free(&event);
-    return err;
+    return err == TG_OK ? tg_payload_write(&request->arena, &input, out) : err;
 }
 
 enum tg_err tg_http_invoke(struct tg_request *request)
@@ -145,7 +124,7 @@ enum tg_err tg_http_invoke(struct tg_request *request)
     const struct tg_integration *integration = request->route->integration;
     struct tg_slice event;
     tg_trace_id_make(&request->engine->rng, &request->headers, request->time_ms, request->trace_id);
-    enum tg_err err = make_event(request, &event);
+    enum tg_err err = tg_event_make(request, write_event, EVENT_LIMIT, &event);
     if (err == TG_ELIMIT) {
         return tg_request_fail(request, TG_FAULT_TOO_LARGE,
                                TG_LIT("the event would be too long for a function"));

@@ -3,19 +3,7 @@
 #include "routes/integration.h"
 #include "routes/target.h"
 #include "server/base/codec.h"
-
-/* Safe to send twice (RFC 9110 section 9.2.2). */
-static bool is_idempotent(struct tg_slice method)
-{
-    static const struct tg_slice methods[] = {TG_LIT_INIT("GET"), TG_LIT_INIT("HEAD"), TG_LIT_INIT("PUT"),
-                                              TG_LIT_INIT("DELETE"), TG_LIT_INIT("OPTIONS")};
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (tg_slice_eq(method, methods[i])) {
-            return true;
-        }
-    }
-    return false;
-}
+#include "server/io/http1.h"
 
 static enum tg_err add_forwarded_for(struct tg_request *request, struct tg_headers *headers)
 {
@@ -199,7 +187,7 @@ static enum tg_err start(struct tg_request *request)
     call->method = integration->integration_method;
     call->timeout_ms = (uint64_t)integration->timeout_in_millis;
     call->max_body = request->engine->max_response;
-    call->replayable = is_idempotent(call->method);
+    call->replayable = tg_http1_idempotent(call->method);
     struct tg_call *handle;
     err = tg_upstream_fetch(request->engine->upstream, call, &request->arena, fetched, request, &handle);
     if (err == TG_ENOMEM) {

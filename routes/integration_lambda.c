@@ -6,35 +6,26 @@
 
 enum { EVENT_LIMIT = 64 * 1024 * 1024 };
 
-static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload)
+static void read_result(struct tg_request *request, struct tg_slice payload)
 {
     struct tg_slice detail = TG_EMPTY;
-    enum tg_err err;
-    switch (outcome) {
-    case TG_LAMBDA_OK:
-        err = tg_lambda_read_result(&request->arena, payload, &request->answer, &detail);
-        if (err == TG_OK) {
-            request->integration_status = request->answer.status;
-        } else if (err == TG_ENOMEM) {
-            (void)tg_request_fail(request, TG_FAULT_INTERNAL, TG_LIT("out of memory"));
-        } else {
-            request->integration_status = 200;
-            (void)tg_request_fail(request, TG_FAULT_INTEGRATION, detail);
-        }
-        break;
-    case TG_LAMBDA_FUNCTION_ERROR:
+    enum tg_err err = tg_lambda_read_result(&request->arena, payload, &request->answer, &detail);
+    if (err == TG_OK) {
+        request->integration_status = request->answer.status;
+    } else if (err == TG_ENOMEM) {
+        (void)tg_request_fail(request, TG_FAULT_INTERNAL, TG_LIT("out of memory"));
+    } else {
         request->integration_status = 200;
-        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, TG_LIT("the function failed"));
-        break;
-    case TG_LAMBDA_TIMEOUT:
-        (void)tg_request_fail(request, TG_FAULT_TIMEOUT, TG_LIT("the function did not answer in time"));
-        break;
-    case TG_LAMBDA_NO_FUNCTION:
-        (void)tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("no such function"));
-        break;
-    case TG_LAMBDA_UNREACHABLE:
-        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, payload);
-        break;
+        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, detail);
+    }
+}
+
+static void invoked(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload)
+{
+    if (outcome == TG_LAMBDA_OK) {
+        read_result(request, payload);
+    } else {
+        tg_lambda_fail(request, outcome, payload, TG_FAULT_INTEGRATION);
     }
     tg_request_resume(request);
 }

@@ -184,6 +184,28 @@ enum tg_err tg_lambda_invoke(struct tg_request *request, const struct tg_stageva
     return TG_OK;
 }
 
+void tg_lambda_fail(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload,
+                    enum tg_fault function_fault)
+{
+    switch (outcome) {
+    case TG_LAMBDA_OK:
+        break;
+    case TG_LAMBDA_FUNCTION_ERROR:
+        request->integration_status = 200;
+        (void)tg_request_fail(request, function_fault, TG_LIT("the function failed"));
+        break;
+    case TG_LAMBDA_TIMEOUT:
+        (void)tg_request_fail(request, TG_FAULT_TIMEOUT, TG_LIT("the function did not answer in time"));
+        break;
+    case TG_LAMBDA_NO_FUNCTION:
+        (void)tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("no such function"));
+        break;
+    case TG_LAMBDA_UNREACHABLE:
+        (void)tg_request_fail(request, TG_FAULT_INTEGRATION, payload);
+        break;
+    }
+}
+
 /* ---- reading what came back ---- */
 
 struct reader {

@@ -18,6 +18,10 @@ enum tg_lambda_outcome {
 typedef void tg_lambda_done_fn(struct tg_request *request, enum tg_lambda_outcome outcome,
                                struct tg_slice payload);
 
+/* Fails the request for any outcome but TG_LAMBDA_OK; `function_fault` is that of a function that failed. */
+void tg_lambda_fail(struct tg_request *request, enum tg_lambda_outcome outcome, struct tg_slice payload,
+                    enum tg_fault function_fault);
+
 /* Starts an invocation with the event (borrowed until done); sets request->cancel and request->pending,
  * clears them before done, which is called once, later. Errors that are known at once are reported through
  * done too (later). */

@@ -92,6 +92,8 @@ void tg_http1_body_init(struct tg_http1_body *body, enum tg_http1_framing framin
 enum tg_err tg_http1_body_decode(struct tg_http1_body *body, struct tg_slice in, size_t *used,
                                  struct tg_slice *out) TG_MUST_CHECK;
 
+/* Whether twice does what once does: safe to send again (RFC 9110 section 9.2.2). */
+bool tg_http1_idempotent(struct tg_slice method);
 /* The standard reason phrase, or "Unknown". */
 const char *tg_http1_reason(int status);
 /* Writers. TG_EINVAL when a name, a value, the method or the target could not be read back (CR, LF, NUL,

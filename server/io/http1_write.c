@@ -73,6 +73,20 @@ const char *tg_http1_reason(int status)
     }
 }
 
+bool tg_http1_idempotent(struct tg_slice method)
+{
+    static const struct tg_slice methods[] = {
+        TG_LIT_INIT("GET"), TG_LIT_INIT("HEAD"),   TG_LIT_INIT("OPTIONS"),
+        TG_LIT_INIT("PUT"), TG_LIT_INIT("DELETE"),
+    };
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (tg_slice_eq(method, methods[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool all_in(struct tg_slice text, unsigned char class)
 {
     for (size_t i = 0; i < text.len; i++) {

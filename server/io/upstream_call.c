@@ -173,21 +173,6 @@ void tg_call_answered(struct tg_call *call, int status)
     tg_call_mind_time(call);
 }
 
-/* Twice does what once does (RFC 9110 9.2.2). */
-static bool is_idempotent(struct tg_slice method)
-{
-    static const struct tg_slice methods[] = {
-        TG_LIT_INIT("GET"), TG_LIT_INIT("HEAD"),   TG_LIT_INIT("OPTIONS"),
-        TG_LIT_INIT("PUT"), TG_LIT_INIT("DELETE"),
-    };
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (tg_slice_eq(method, methods[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_request *request,
                         const struct tg_call_events *events, void *arg, const struct tg_call_way *way,
                         struct tg_call **out)
@@ -202,7 +187,8 @@ enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_reque
     call->arg = arg;
     call->max_body = way->max_body;
     call->apart = way->apart;
-    call->replayable = request->replayable || (request->group != NULL && is_idempotent(request->method));
+    call->replayable =
+        request->replayable || (request->group != NULL && tg_http1_idempotent(request->method));
     call->finished = !request->stream_body;
     call->length = -1;
     call->end_ms = UINT64_MAX;
