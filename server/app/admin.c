@@ -125,7 +125,10 @@ static enum tg_err listen_on(struct tg_admin *admin)
     enum tg_err err = tg_listen(&app->config->admin.socket_address, &options, &fd, &reason);
     (void)tg_address_text(&app->config->admin.socket_address, text);
     if (err == TG_OK) {
-        err = tg_httpd_listen(admin->httpd, fd, tg_address_port(&app->config->admin.socket_address));
+        const struct tg_httpd_listener_options front = {
+            .port = tg_address_port(&app->config->admin.socket_address),
+        };
+        err = tg_httpd_listen(admin->httpd, fd, &front);
         tg_log(&app->log, TG_LOG_INFO, "admin listening", TG_KV_CSTR("address", text));
     } else {
         tg_log(&app->log, TG_LOG_ERROR, "cannot listen", TG_KV_CSTR("address", text),

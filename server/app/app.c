@@ -234,7 +234,7 @@ static enum tg_err open_listener(struct tg_app *app, struct tg_listener_settings
             shared = fd;
         }
         if (err == TG_OK) {
-            err = tg_worker_listen(app->workers[i], fd, tg_address_port(&settings->socket_address));
+            err = tg_worker_listen(app->workers[i], fd, settings);
         }
     }
     (void)tg_address_text(&settings->socket_address, text);

@@ -80,6 +80,13 @@ static struct tg_httpd_limits http_limits(const struct tg_worker *worker, const 
     };
 }
 
+static struct tg_httpd_listener_options listener_options(const struct tg_listener_settings *settings)
+{
+    return (struct tg_httpd_listener_options){
+        .port = tg_address_port(&settings->socket_address),
+    };
+}
+
 static struct tg_upstream_options upstream_options(const struct tg_config *config)
 {
     const struct tg_backend_settings *backends = &config->backends;
@@ -173,6 +180,10 @@ static void reload(struct tg_worker *worker, struct tg_config *config)
                TG_KV_INT("worker", worker->options.index));
     }
     tg_httpd_configure(worker->httpd, &limits);
+    for (size_t i = 0; i < config->listeners.count; i++) {
+        const struct tg_httpd_listener_options listener = listener_options(&config->listeners.items[i]);
+        tg_httpd_configure_listener(worker->httpd, i, &listener);
+    }
     tg_upstream_configure(worker->engine.upstream, &upstream);
     tg_config_unref(old);
 }
@@ -466,9 +477,10 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
     return TG_OK;
 }
 
-enum tg_err tg_worker_listen(struct tg_worker *worker, int fd, uint16_t port)
+enum tg_err tg_worker_listen(struct tg_worker *worker, int fd, const struct tg_listener_settings *settings)
 {
-    return tg_httpd_listen(worker->httpd, fd, port);
+    const struct tg_httpd_listener_options options = listener_options(settings);
+    return tg_httpd_listen(worker->httpd, fd, &options);
 }
 
 static void *run(void *arg)

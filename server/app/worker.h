@@ -54,7 +54,8 @@ void tg_worker_stats_free(struct tg_worker_stats *stats);
 
 enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_worker **out) TG_MUST_CHECK;
 /* Accepts on the socket, which it takes over; before tg_worker_start. */
-enum tg_err tg_worker_listen(struct tg_worker *worker, int fd, uint16_t port) TG_MUST_CHECK;
+enum tg_err tg_worker_listen(struct tg_worker *worker, int fd,
+                             const struct tg_listener_settings *settings) TG_MUST_CHECK;
 enum tg_err tg_worker_start(struct tg_worker *worker) TG_MUST_CHECK;
 /* Waits for the thread, if it was started. */
 void tg_worker_await(struct tg_worker *worker);

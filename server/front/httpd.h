@@ -48,11 +48,21 @@ struct tg_httpd_options {
     void *may_accept_arg;
 };
 
+/* How newcomers of one listening socket are taken. */
+struct tg_httpd_listener_options {
+    uint16_t port; /* the one that clients see; 0 for unix sockets */
+};
+
 enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out) TG_MUST_CHECK;
 /* Closes everything. Exchanges that are under way are told (on_abort) and must end from there. */
 void tg_httpd_free(struct tg_httpd *httpd);
-/* Accepts on a listening socket, which it takes over. port: the one that clients see; 0 for unix sockets. */
-enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port) TG_MUST_CHECK;
+/* Accepts on a listening socket, which it takes over. */
+enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd,
+                            const struct tg_httpd_listener_options *options) TG_MUST_CHECK;
+/* For newcomers from now on, other options than the port; the first listener is 0. Nothing where it has been
+ * closed. */
+void tg_httpd_configure_listener(struct tg_httpd *httpd, size_t index,
+                                 const struct tg_httpd_listener_options *options);
 void tg_httpd_configure(struct tg_httpd *httpd, const struct tg_httpd_limits *limits);
 /* Stops accepting, closes idle connections, answers from now on with Connection: close. What is being
  * streamed goes on to its end; tunnels do not end by this. */

@@ -26,7 +26,7 @@ struct tg_listener {
     struct tg_poll *poll;
     struct tg_timer pause;
     int fd;
-    uint16_t port;
+    struct tg_httpd_listener_options options;
 };
 
 static void take(struct tg_listener *listener, int fd, const struct tg_address *peer)
@@ -41,7 +41,7 @@ static void take(struct tg_listener *listener, int fd, const struct tg_address *
         return;
     }
     size_t len = tg_address_ip(peer, ip);
-    http_conn_accept(httpd, fd, tg_slice_make(ip, len), listener->port);
+    http_conn_accept(httpd, fd, tg_slice_make(ip, len), listener->options.port);
 }
 
 static void take_reserve(struct tg_httpd *httpd)
@@ -114,7 +114,7 @@ static void keep_alive(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
-enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port)
+enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, const struct tg_httpd_listener_options *options)
 {
     struct tg_listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
@@ -124,7 +124,7 @@ enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port)
     keep_alive(fd);
     listener->httpd = httpd;
     listener->fd = fd;
-    listener->port = port;
+    listener->options = *options;
     tg_timer_init(&listener->pause, pause_over);
     enum tg_err err = tg_poll_new(httpd->options.loop, fd, on_ready, listener, &listener->poll);
     if (err != TG_OK) {
@@ -135,6 +135,22 @@ enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, uint16_t port)
     tg_poll_want(listener->poll, true, false);
     tg_list_append(&httpd->listeners, &listener->node);
     return TG_OK;
+}
+
+void tg_httpd_configure_listener(struct tg_httpd *httpd, size_t index,
+                                 const struct tg_httpd_listener_options *options)
+{
+    struct tg_list *node = httpd->listeners.next;
+    while (node != &httpd->listeners && index > 0) {
+        node = node->next;
+        index--;
+    }
+    if (node != &httpd->listeners) {
+        struct tg_listener *listener = TG_CONTAINER(node, struct tg_listener, node);
+        uint16_t port = listener->options.port;
+        listener->options = *options;
+        listener->options.port = port;
+    }
 }
 
 void http_listeners_close(struct tg_httpd *httpd)

@@ -561,7 +561,7 @@ static void make(struct probe *probe)
     probe->address_len = sizeof(probe->address);
     CHECK(bind(fd, (struct sockaddr *)&probe->address, sizeof(sa_family_t)) == 0 && listen(fd, 4) == 0);
     CHECK(getsockname(fd, (struct sockaddr *)&probe->address, &probe->address_len) == 0);
-    CHECK(tg_httpd_listen(probe->httpd, fd, 0) == TG_OK);
+    CHECK(tg_httpd_listen(probe->httpd, fd, &(struct tg_httpd_listener_options){0}) == TG_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

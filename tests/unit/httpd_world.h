@@ -187,7 +187,8 @@ static inline void start_listening(struct world *world)
     assert_int_equal(bind(fd, name, world->address.len), 0);
     assert_int_equal(listen(fd, 128), 0);
     assert_int_equal(getsockname(fd, name, &world->address.len), 0);
-    assert_int_equal(tg_httpd_listen(world->httpd, fd, tg_address_port(&world->address)), TG_OK);
+    const struct tg_httpd_listener_options options = {.port = tg_address_port(&world->address)};
+    assert_int_equal(tg_httpd_listen(world->httpd, fd, &options), TG_OK);
 }
 
 static inline int world_setup(void **state)
