@@ -241,11 +241,12 @@ static void set_no_delay(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, const struct tg_transport_events *events,
-                                void *arg, struct tg_transport **out)
+enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, struct tg_tls_context *tls,
+                                const struct tg_transport_events *events, void *arg,
+                                struct tg_transport **out)
 {
     struct tg_transport *transport;
-    enum tg_err err = plain_new(&transport);
+    enum tg_err err = tls != NULL ? tg_transport_tls_accept(tls, &transport) : plain_new(&transport);
     if (err != TG_OK) {
         return err;
     }
@@ -256,6 +257,10 @@ enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, const struct tg_tr
     }
     set_no_delay(fd);
     transport->state = TG_TRANSPORT_OPEN;
+    if (tls != NULL) {
+        transport->state = TG_TRANSPORT_HANDSHAKE;
+        update_interest(transport);
+    }
     *out = transport;
     return TG_OK;
 }
@@ -283,7 +288,7 @@ enum tg_err tg_transport_connect(struct tg_loop *loop, const struct tg_address *
     int fd = -1;
     struct tg_transport *transport;
     enum tg_err err =
-        tls != NULL ? tg_transport_tls_new(tls, server_name, &transport) : plain_new(&transport);
+        tls != NULL ? tg_transport_tls_connect(tls, server_name, &transport) : plain_new(&transport);
     if (err != TG_OK) {
         return err;
     }

@@ -8,7 +8,7 @@
 #include "server/io/loop.h"
 
 struct tg_transport;
-struct tg_tls_context; /* client-side TLS settings; counted, and may be shared by threads */
+struct tg_tls_context; /* TLS settings of a client or a server; counted, and may be shared by threads */
 
 struct tg_transport_events {
     /* Connected, TLS handshake done; or the reason why not (then only tg_transport_close may follow). */
@@ -28,9 +28,12 @@ enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options,
 struct tg_tls_context *tg_tls_context_ref(struct tg_tls_context *context);
 void tg_tls_context_free(struct tg_tls_context *context);
 
-/* Takes over an accepted descriptor (on failure it stays the caller's); open at once, no on_open. */
-enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, const struct tg_transport_events *events,
-                                void *arg, struct tg_transport **out) TG_MUST_CHECK;
+/* Takes over an accepted descriptor (on failure it stays the caller's). tls NULL: plain, open at once, no
+ * on_open. Else settings of a server: on_open comes once, later, when the handshake is over; its end in time
+ * is the owner's care, who may close at any moment. */
+enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, struct tg_tls_context *tls,
+                                const struct tg_transport_events *events, void *arg,
+                                struct tg_transport **out) TG_MUST_CHECK;
 /* tls NULL: plain. server_name: for SNI and verification, with TLS: a host name or an IP address. Calls
  * on_open once, later; TG_EREFUSED or TG_ETLS come that way. At once: TG_ENOMEM, TG_ELIMIT (out of
  * descriptors), TG_EREFUSED (the system lacks the address family), TG_EINVAL (a server name that cannot be

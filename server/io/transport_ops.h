@@ -48,8 +48,10 @@ struct tg_transport {
     unsigned dispatch; /* calls to the owner under way */
 };
 
-/* A TLS transport without a descriptor. TG_EINVAL for a name that cannot be verified. */
-enum tg_err tg_transport_tls_new(struct tg_tls_context *context, struct tg_slice server_name,
-                                 struct tg_transport **out) TG_MUST_CHECK;
+/* TLS transports without a descriptor: a server's, and a client's. TG_EINVAL for a name that cannot be
+ * verified. */
+enum tg_err tg_transport_tls_accept(struct tg_tls_context *context, struct tg_transport **out) TG_MUST_CHECK;
+enum tg_err tg_transport_tls_connect(struct tg_tls_context *context, struct tg_slice server_name,
+                                     struct tg_transport **out) TG_MUST_CHECK;
 
 #endif

@@ -191,7 +191,7 @@ static enum tg_err tls_handshake(struct tg_transport *transport)
 {
     struct tls_transport *tls = as_tls(transport);
     ERR_clear_error();
-    int result = SSL_connect(tls->ssl);
+    int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
         return TG_OK;
     }
@@ -270,8 +270,8 @@ static const struct tg_transport_ops tls_ops = {
     .detachable = false,
 };
 
-enum tg_err tg_transport_tls_new(struct tg_tls_context *context, struct tg_slice server_name,
-                                 struct tg_transport **out)
+/* A transport whose OpenSSL object reads and writes its descriptor. */
+static enum tg_err tls_new(struct tg_tls_context *context, struct tls_transport **out)
 {
     struct tls_transport *tls = calloc(1, sizeof(*tls));
     if (tls == NULL) {
@@ -282,13 +282,39 @@ enum tg_err tg_transport_tls_new(struct tg_tls_context *context, struct tg_slice
     ERR_clear_error();
     tls->ssl = SSL_new(context->ssl);
     BIO *bio = tls->ssl != NULL ? BIO_new(context->socket) : NULL;
-    enum tg_err err = TG_ENOMEM;
-    if (bio != NULL) {
-        BIO_set_data(bio, &tls->base);
-        BIO_set_init(bio, 1);
-        SSL_set_bio(tls->ssl, bio, bio);
-        err = set_name(tls->ssl, server_name, context->insecure);
+    if (bio == NULL) {
+        ERR_clear_error();
+        tls_destroy(&tls->base);
+        return TG_ENOMEM;
     }
+    BIO_set_data(bio, &tls->base);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(tls->ssl, bio, bio);
+    *out = tls;
+    return TG_OK;
+}
+
+enum tg_err tg_transport_tls_accept(struct tg_tls_context *context, struct tg_transport **out)
+{
+    struct tls_transport *tls;
+    enum tg_err err = tls_new(context, &tls);
+    if (err == TG_OK) {
+        SSL_set_accept_state(tls->ssl);
+        *out = &tls->base;
+    }
+    return err;
+}
+
+enum tg_err tg_transport_tls_connect(struct tg_tls_context *context, struct tg_slice server_name,
+                                     struct tg_transport **out)
+{
+    struct tls_transport *tls;
+    enum tg_err err = tls_new(context, &tls);
+    if (err != TG_OK) {
+        return err;
+    }
+    SSL_set_connect_state(tls->ssl);
+    err = set_name(tls->ssl, server_name, context->insecure);
     ERR_clear_error();
     if (err != TG_OK) {
         tls_destroy(&tls->base);

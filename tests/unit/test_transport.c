@@ -114,8 +114,9 @@ static void open_pair(struct pair *pair, const char *text)
     assert_int_equal(pair->client.open_err, TG_OK);
     int fd = accept4(pair->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(fd >= 0);
-    assert_int_equal(tg_transport_accept(pair->loop, fd, &end_events, &pair->server, &pair->server.transport),
-                     TG_OK);
+    assert_int_equal(
+        tg_transport_accept(pair->loop, fd, NULL, &end_events, &pair->server, &pair->server.transport),
+        TG_OK);
     assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 }
 
@@ -388,8 +389,9 @@ static void test_reset_by_us(void **state)
 static void test_accept_of_no_socket(void **state)
 {
     struct pair *pair = *state;
-    assert_int_equal(tg_transport_accept(pair->loop, -1, &end_events, &pair->server, &pair->server.transport),
-                     TG_EIO);
+    assert_int_equal(
+        tg_transport_accept(pair->loop, -1, NULL, &end_events, &pair->server, &pair->server.transport),
+        TG_EIO);
     assert_null(pair->server.transport);
 }
 
