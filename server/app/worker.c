@@ -464,7 +464,7 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
         err = make_connections(worker);
     }
     if (err == TG_OK) {
-        err = tg_ws_engine_new(worker->loop, options->log, &worker->ws);
+        err = tg_ws_engine_new(worker->loop, &worker->ws);
     }
     if (err == TG_OK) {
         err = make_front(worker);

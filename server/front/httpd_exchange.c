@@ -16,15 +16,15 @@ static enum tg_err upgrade(struct tg_exchange *base, const struct tg_upgrade *se
         .deflate = settings->deflate,
         .close_timeout_ms = settings->close_timeout_ms,
     };
-    if (conn->transport == NULL) {
+    struct tg_transport *transport = conn->transport;
+    if (transport == NULL) {
         return TG_ECLOSED;
     }
-    int fd = httpd->options.ws != NULL && key != NULL ? tg_transport_detach(conn->transport) : -1;
-    if (fd < 0) {
+    if (httpd->options.ws == NULL || key == NULL) {
         return TG_EIO;
     }
     conn->transport = NULL;
-    enum tg_err err = tg_ws_adopt(httpd->options.ws, fd, key->value,
+    enum tg_err err = tg_ws_adopt(httpd->options.ws, transport, key->value,
                                   extensions != NULL ? extensions->value : TG_EMPTY, &settings->headers,
                                   tg_buf_slice(&conn->in), &limits, settings->events, settings->arg, socket);
     if (err != TG_OK) {

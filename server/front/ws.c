@@ -1,17 +1,50 @@
 #include "server/front/ws.h"
 
 #include <assert.h>
-#include <libwebsockets.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "server/front/ws_internal.h"
 #include "server/io/wsanswer.h"
 
 enum { ANSWER_MAX = 32768 };
 
-static void release(struct tg_socket *socket)
+/* ---- the engine ---- */
+
+enum tg_err tg_ws_engine_new(struct tg_loop *loop, struct tg_ws_engine **out)
 {
+    struct tg_ws_engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) {
+        return TG_ENOMEM;
+    }
+    engine->loop = loop;
+    tg_list_init(&engine->lingering);
+    enum tg_err err = tg_inflater_new(&engine->inflater);
+    if (err != TG_OK) {
+        free(engine);
+        return err;
+    }
+    *out = engine;
+    return TG_OK;
+}
+
+void tg_ws_engine_free(struct tg_ws_engine *engine)
+{
+    struct tg_list *node;
+    if (engine == NULL) {
+        return;
+    }
+    assert(engine->open == 0);
+    while ((node = tg_list_pop(&engine->lingering)) != NULL) {
+        tg_ws_release(TG_CONTAINER(node, struct tg_socket, node));
+    }
+    tg_inflater_free(engine->inflater);
+    free(engine);
+}
+
+void tg_ws_release(struct tg_socket *socket)
+{
+    tg_list_remove(&socket->node);
+    tg_transport_close(socket->transport);
     tg_timer_stop(&socket->timeout);
     tg_task_cancel(&socket->later);
     tg_buf_free(&socket->message);
@@ -21,38 +54,24 @@ static void release(struct tg_socket *socket)
     free(socket);
 }
 
-/* ---- what the library tells ---- */
-
-int tg_ws_on_event(struct lws *wsi, int reason, void *user, void *in, size_t len)
-{
-    struct tg_socket *socket = user;
-    (void)wsi;
-    if (socket == NULL) { /* not a socket of ours, or not yet */
-        return 0;
-    }
-    switch (reason) {
-    case LWS_CALLBACK_RAW_RX:
-        tg_ws_receive(socket, in, len);
-        break;
-    case LWS_CALLBACK_RAW_WRITEABLE:
-        tg_ws_flush(socket);
-        break;
-    case LWS_CALLBACK_RAW_CLOSE:
-        tg_ws_gone(socket);
-        break;
-    case LWS_CALLBACK_WSI_DESTROY:
-        release(socket);
-        break;
-    default:
-        break;
-    }
-    return 0;
-}
-
 /* ---- adoption ---- */
 
-static struct tg_socket *socket_new(struct tg_ws_engine *engine, int fd, const struct tg_ws_limits *limits,
-                                    const struct tg_socket_events *events, void *arg)
+static void on_readable(void *arg)
+{
+    tg_ws_readable(arg);
+}
+
+static void on_writable(void *arg)
+{
+    tg_ws_flush(arg);
+}
+
+static const struct tg_transport_events transport_events = {.on_readable = on_readable,
+                                                            .on_writable = on_writable};
+
+static struct tg_socket *socket_new(struct tg_ws_engine *engine, struct tg_transport *transport,
+                                    const struct tg_ws_limits *limits, const struct tg_socket_events *events,
+                                    void *arg)
 {
     struct tg_socket *socket = calloc(1, sizeof(*socket));
     if (socket == NULL) {
@@ -61,9 +80,9 @@ static struct tg_socket *socket_new(struct tg_ws_engine *engine, int fd, const s
     socket->engine = engine;
     socket->events = events;
     socket->arg = arg;
-    socket->fd = fd;
+    socket->transport = transport;
     socket->close_timeout_ms = limits->close_timeout_ms;
-    socket->reading = true;
+    tg_list_init(&socket->node);
     tg_timer_init(&socket->timeout, tg_ws_timeout);
     tg_task_init(&socket->later, tg_ws_later);
     tg_buf_init(&socket->message, limits->max_message);
@@ -72,28 +91,8 @@ static struct tg_socket *socket_new(struct tg_ws_engine *engine, int fd, const s
     return socket;
 }
 
-/* The library closes the descriptor when it does not take it. */
-static enum tg_err hand_over(struct tg_socket *socket)
-{
-    lws_sock_file_fd_type descriptor = {.sockfd = socket->fd};
-    struct tg_ws_engine *engine = socket->engine;
-    socket->wsi = lws_adopt_descriptor_vhost(engine->vhost, LWS_ADOPT_SOCKET, descriptor, NULL, NULL);
-    if (socket->wsi == NULL) {
-        return TG_EIO;
-    }
-    lws_set_wsi_user(socket->wsi, socket);
-    engine->open++;
-    if (tg_buf_size(&socket->out) > 0) {
-        lws_callback_on_writable(socket->wsi);
-    }
-    if (tg_buf_size(&socket->held) > 0) {
-        tg_task_defer(engine->loop, &socket->later);
-    }
-    return TG_OK;
-}
-
-enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, int fd, struct tg_slice key, struct tg_slice extensions,
-                        const struct tg_headers *headers, struct tg_slice early,
+enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, struct tg_transport *transport, struct tg_slice key,
+                        struct tg_slice extensions, const struct tg_headers *headers, struct tg_slice early,
                         const struct tg_ws_limits *limits, const struct tg_socket_events *events, void *arg,
                         struct tg_socket **out)
 {
@@ -105,11 +104,12 @@ enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, int fd, struct tg_slice key
         .deflate = accepted.len > 0,
     };
     struct tg_buf answer;
-    struct tg_socket *socket = socket_new(engine, fd, limits, events, arg);
+    struct tg_socket *socket = socket_new(engine, transport, limits, events, arg);
     if (socket == NULL) {
-        (void)close(fd);
+        tg_transport_close(transport);
         return TG_ENOMEM;
     }
+    tg_transport_own(transport, &transport_events, socket);
     tg_wsframe_init(&socket->frames, &rules);
     tg_buf_init(&answer, ANSWER_MAX);
     enum tg_err err = tg_ws_write_answer(&answer, key, accepted, headers);
@@ -121,14 +121,14 @@ enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, int fd, struct tg_slice key
     }
     tg_buf_free(&answer);
     if (err != TG_OK) {
-        (void)close(fd);
-    } else {
-        err = hand_over(socket);
-    }
-    if (err != TG_OK) {
-        release(socket);
+        tg_ws_release(socket);
         return err;
     }
+    if (tg_buf_size(&socket->held) > 0) {
+        tg_task_defer(engine->loop, &socket->later);
+    }
+    tg_ws_want(socket);
+    engine->open++;
     *out = socket;
     return TG_OK;
 }

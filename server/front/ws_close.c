@@ -1,6 +1,4 @@
-#include <libwebsockets.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "server/front/ws_internal.h"
 
@@ -55,9 +53,10 @@ static void finish(struct tg_socket *socket)
 {
     report(socket);
     socket->lingering = true;
-    (void)shutdown(socket->fd, SHUT_WR);
+    tg_list_append(&socket->engine->lingering, &socket->node);
+    tg_transport_shutdown(socket->transport);
     tg_timer_start(socket->engine->loop, &socket->timeout, socket->close_timeout_ms);
-    tg_ws_update_reading(socket);
+    tg_ws_want(socket);
 }
 
 void tg_ws_settle(struct tg_socket *socket)
@@ -124,11 +123,16 @@ void tg_ws_cut(struct tg_socket *socket)
     }
 }
 
+/* A peer that sends a close frame and is gone at once, with bytes of ours unread, resets the connection: its
+ * close frame counts all the same, when it is there. */
 void tg_ws_drop(struct tg_socket *socket)
 {
-    if (socket->wsi != NULL) { /* the library does not bear being told twice */
-        lws_set_timeout(socket->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+    if (socket->code == 0 && !socket->paused) {
+        tg_ws_receive_held(socket);
+        tg_ws_receive_remains(socket);
     }
+    report(socket);
+    tg_ws_release(socket);
 }
 
 void tg_ws_later(struct tg_task *task)
@@ -144,21 +148,4 @@ void tg_ws_later(struct tg_task *task)
 void tg_ws_timeout(struct tg_timer *timer)
 {
     tg_ws_drop(TG_CONTAINER(timer, struct tg_socket, timeout));
-}
-
-/* A peer that sends a close frame and is gone at once, with bytes of ours unread, resets the connection: its
- * close frame counts all the same, when it is there. */
-void tg_ws_gone(struct tg_socket *socket)
-{
-    socket->wsi = NULL;
-    if (socket->code == 0 && !socket->paused) {
-        tg_ws_receive_held(socket);
-        tg_ws_receive_remains(socket);
-    }
-    report(socket);
-    tg_timer_stop(&socket->timeout);
-    tg_task_cancel(&socket->later);
-    tg_buf_free(&socket->message);
-    tg_buf_free(&socket->held);
-    tg_buf_free(&socket->out);
 }

@@ -1,7 +1,6 @@
-/* What the files of the WebSocket engine share; private to server/front/ws*.c. ws_engine.c sets the library
- * up and takes it down, ws.c holds adoption, the operations and what the library tells, ws_close.c the end of
- * a socket, ws_receive.c turns bytes into messages, ws_send.c writes, ws_deflate.c is the receiving half of
- * permessage-deflate. */
+/* What the files of the WebSocket engine share; private to server/front/ws*.c. ws.c holds the engine,
+ * adoption and the operations, ws_close.c the end of a socket, ws_receive.c turns bytes into messages,
+ * ws_send.c writes, ws_deflate.c is the receiving half of permessage-deflate. */
 #ifndef TG_FRONT_WS_INTERNAL_H
 #define TG_FRONT_WS_INTERNAL_H
 
@@ -9,26 +8,26 @@
 #include "server/front/ws.h"
 #include "server/io/wsframe.h"
 
-struct lws;
-struct lws_context;
-struct lws_vhost;
 struct tg_inflater;
 
+/* The most that one read takes: the largest frame that is usual arrives whole, and is decoded in place. */
+enum { TG_WS_RECEIVE_SIZE = 65536 };
+
 struct tg_ws_engine {
-    void *library_log; /* of the context, where the library wants one each; it outlives the context */
     struct tg_loop *loop;
-    struct lws_context *context;
-    struct lws_vhost *vhost;
     struct tg_inflater *inflater;
-    size_t open; /* sockets whose on_closed is still to come */
+    struct tg_list lingering;       /* sockets whose on_closed was called */
+    size_t open;                    /* sockets whose on_closed is still to come */
+    char space[TG_WS_RECEIVE_SIZE]; /* what everything is received into */
 };
 
-/* Lives from adoption until the library has closed the descriptor, which is after on_closed: a socket whose
- * closing handshake is over lingers, unknown to its former owner, until the peer closes too, so that no reset
+/* Lives from adoption until its transport is closed, which is after on_closed: a socket whose closing
+ * handshake is over lingers, unknown to its former owner, until the peer closes too, so that no reset
  * overtakes our last bytes. */
 struct tg_socket {
+    struct tg_list node; /* engine->lingering, if it does */
     struct tg_ws_engine *engine;
-    struct lws *wsi; /* NULL once the library is closing it */
+    struct tg_transport *transport;
     const struct tg_socket_events *events;
     void *arg;
     uint64_t close_timeout_ms;
@@ -37,9 +36,9 @@ struct tg_socket {
     struct tg_buf message;   /* the parts of a message that came in parts */
     struct tg_buf held;      /* received, not decoded: early bytes, or what came while paused */
     struct tg_buf out;       /* waits for the kernel to take it */
+    size_t offered;          /* so much of the front of `out` must be offered to the transport again */
     char *reason;            /* how it ended, with code, reason_len and by_peer */
-    int fd;
-    uint16_t code; /* 0 while it is open */
+    uint16_t code;           /* 0 while it is open */
     uint8_t reason_len;
     uint8_t pong_len; /* the pong at the end of `out`, which a later one may replace */
     bool by_peer;
@@ -50,7 +49,6 @@ struct tg_socket {
     bool lingering; /* reported, and waiting for the peer's end */
     bool blocked;   /* the owner was told TG_EAGAIN */
     bool paused;
-    bool reading; /* the library watches for input */
     struct tg_wsframe frames;
 };
 
@@ -66,11 +64,9 @@ void tg_ws_fail(struct tg_socket *socket, int code);
 void tg_ws_peer_closed(struct tg_socket *socket, int code, struct tg_slice reason);
 /* Everything that was written is with the kernel, or may be: goes on with what waited for that. */
 void tg_ws_settle(struct tg_socket *socket);
-/* Has the library drop the connection, later. */
+/* Has the connection dropped, later. */
 void tg_ws_cut(struct tg_socket *socket);
-/* The library is closing the descriptor, which still works. */
-void tg_ws_gone(struct tg_socket *socket);
-/* Drops it now; not from inside anything that the library calls. */
+/* Drops the connection and the socket now: not from inside a call to the owner. */
 void tg_ws_drop(struct tg_socket *socket);
 /* The task and the timer of these names. */
 void tg_ws_later(struct tg_task *task);
@@ -78,14 +74,14 @@ void tg_ws_timeout(struct tg_timer *timer);
 
 /* ---- ws_receive.c ---- */
 
-/* Bytes from the socket; they are changed in place. */
-void tg_ws_receive(struct tg_socket *socket, char *bytes, size_t len);
+/* There is something to read, or the peer's end. */
+void tg_ws_readable(struct tg_socket *socket);
 /* Decodes what is held. */
 void tg_ws_receive_held(struct tg_socket *socket);
 /* What the kernel still has of a connection that is gone. */
 void tg_ws_receive_remains(struct tg_socket *socket);
-/* Has the library watch for input, or not, as the state wants it. */
-void tg_ws_update_reading(struct tg_socket *socket);
+/* Brings what the transport waits for in line with the state. */
+void tg_ws_want(struct tg_socket *socket);
 
 /* ---- ws_send.c ---- */
 
@@ -100,8 +96,7 @@ void tg_ws_flush(struct tg_socket *socket);
 
 /* ---- ws.c ---- */
 
-/* What the library calls, with its enum lws_callback_reasons. */
-int tg_ws_on_event(struct lws *wsi, int reason, void *user, void *in, size_t len);
+void tg_ws_release(struct tg_socket *socket);
 
 /* ---- ws_deflate.c ---- */
 

@@ -1,7 +1,3 @@
-#include <errno.h>
-#include <libwebsockets.h>
-#include <sys/socket.h>
-
 #include "server/base/codec.h"
 #include "server/front/ws_internal.h"
 
@@ -103,9 +99,9 @@ static size_t decode(struct tg_socket *socket, char *bytes, size_t len)
     return at;
 }
 
-/* A pause costs nothing until something comes meanwhile: reading stops only then, and until then an end of
- * the connection is noticed. */
-void tg_ws_receive(struct tg_socket *socket, char *bytes, size_t len)
+/* They are changed in place. A pause costs nothing until something comes meanwhile: reading stops only then,
+ * and until then an end of the connection is noticed. */
+static void take_bytes(struct tg_socket *socket, char *bytes, size_t len)
 {
     if (socket->deaf) {
         return;
@@ -114,7 +110,19 @@ void tg_ws_receive(struct tg_socket *socket, char *bytes, size_t len)
     if (used < len && !socket->deaf) {
         hold(socket, bytes + used, len - used);
     }
-    tg_ws_update_reading(socket);
+    tg_ws_want(socket);
+}
+
+void tg_ws_readable(struct tg_socket *socket)
+{
+    char *space = socket->engine->space;
+    size_t got;
+    enum tg_err err = tg_transport_read(socket->transport, space, TG_WS_RECEIVE_SIZE, &got);
+    if (err == TG_OK) {
+        take_bytes(socket, space, got);
+    } else if (err != TG_EAGAIN) {
+        tg_ws_drop(socket);
+    }
 }
 
 void tg_ws_receive_held(struct tg_socket *socket)
@@ -130,27 +138,25 @@ void tg_ws_receive_held(struct tg_socket *socket)
     if (tg_buf_size(held) == 0 || socket->deaf) {
         tg_buf_free(held);
     }
-    tg_ws_update_reading(socket);
+    tg_ws_want(socket);
 }
 
 void tg_ws_receive_remains(struct tg_socket *socket)
 {
-    enum { STEP = 8192, STEPS = 32 };
-    char space[STEP];
-    for (int i = 0; i < STEPS && !socket->paused && !socket->deaf; i++) {
-        ssize_t got = recv(socket->fd, space, sizeof space, MSG_DONTWAIT);
-        if (got <= 0) {
+    enum { READS = 4 };
+    char *space = socket->engine->space;
+    for (int i = 0; i < READS && !socket->paused && !socket->deaf; i++) {
+        size_t got;
+        if (tg_transport_read(socket->transport, space, TG_WS_RECEIVE_SIZE, &got) != TG_OK) {
             return;
         }
-        (void)decode(socket, space, (size_t)got);
+        (void)decode(socket, space, got);
     }
 }
 
-void tg_ws_update_reading(struct tg_socket *socket)
+void tg_ws_want(struct tg_socket *socket)
 {
-    bool want = socket->lingering || (!socket->deaf && tg_buf_size(&socket->held) == 0);
-    if (want != socket->reading && socket->wsi != NULL) {
-        socket->reading = want;
-        lws_rx_flow_control(socket->wsi, want);
-    }
+    bool read = socket->lingering || (!socket->deaf && tg_buf_size(&socket->held) == 0);
+    bool write = tg_buf_size(&socket->out) > 0;
+    tg_transport_want(socket->transport, read && !socket->broken, write);
 }

@@ -1,42 +1,26 @@
-/* Output goes past the library, straight to the descriptor that it watches for us: once it holds output of
- * its own, a raw socket of libwebsockets (4.1 to 4.3) neither reads nor stops being woken for what it could
- * read, so that a peer's close frame, its pings and its end would go unseen for as long as it reads slowly.
- */
-#include <errno.h>
-#include <libwebsockets.h>
-#include <sys/socket.h>
-
 #include "server/front/ws_internal.h"
 
 static void break_off(struct tg_socket *socket)
 {
     socket->broken = true;
     tg_buf_free(&socket->out);
+    tg_ws_want(socket);
     tg_wsframe_ignore_data(&socket->frames);
     tg_task_defer(socket->engine->loop, &socket->later);
 }
 
-/* How many bytes the kernel took; 0 when none now, or never. */
+/* How many bytes were taken; 0 when none now, or never. */
 static size_t put(struct tg_socket *socket, struct tg_slice bytes)
 {
-    ssize_t taken;
-    do {
-        taken = send(socket->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (taken < 0 && errno == EINTR);
-    if (taken >= 0) {
-        return (size_t)taken;
+    size_t taken = 0;
+    enum tg_err err = tg_transport_write(socket->transport, bytes, &taken);
+    if (err == TG_OK) {
+        return taken;
     }
-    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+    if (err != TG_EAGAIN) {
         break_off(socket);
     }
     return 0;
-}
-
-static void want_writable(struct tg_socket *socket)
-{
-    if (socket->wsi != NULL) {
-        lws_callback_on_writable(socket->wsi);
-    }
 }
 
 bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
@@ -45,6 +29,7 @@ bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
     socket->pong_len = 0;
     if (!waits && !socket->broken) {
         bytes = tg_slice_from(bytes, put(socket, bytes));
+        socket->offered = bytes.len;
     }
     if (socket->broken) {
         return false;
@@ -56,9 +41,7 @@ bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
         break_off(socket);
         return false;
     }
-    if (!waits) {
-        want_writable(socket);
-    }
+    tg_ws_want(socket);
     return true;
 }
 
@@ -70,12 +53,13 @@ void tg_ws_flush(struct tg_socket *socket)
             return;
         }
         tg_buf_consume(&socket->out, taken);
+        socket->offered = tg_buf_size(&socket->out);
     }
     if (tg_buf_size(&socket->out) > 0) {
-        want_writable(socket);
         return;
     }
     tg_buf_free(&socket->out);
+    tg_ws_want(socket);
     tg_ws_settle(socket);
 }
 
@@ -108,8 +92,8 @@ void tg_ws_send_pong(struct tg_socket *socket, struct tg_slice payload)
     if (payload.len > 0) {
         memcpy(frame + 2, payload.ptr, payload.len);
     }
-    if (socket->pong_len > 0 && tg_buf_size(out) >= socket->pong_len) { /* nothing of it is sent yet */
-        out->len -= socket->pong_len;
+    if (socket->pong_len > 0 && tg_buf_size(out) >= socket->offered + socket->pong_len) {
+        out->len -= socket->pong_len; /* the transport has not seen it yet */
     }
     struct tg_slice pong = put_control(frame, 0x8a, payload.len);
     if (tg_ws_send(socket, pong) && tg_buf_size(out) > 0) {

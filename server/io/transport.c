@@ -208,7 +208,6 @@ static const struct tg_transport_ops plain_ops = {
     .pending = plain_pending,
     .finish = plain_finish,
     .destroy = plain_destroy,
-    .detachable = true,
 };
 
 static enum tg_err plain_new(struct tg_transport **out)
@@ -408,12 +407,9 @@ void tg_transport_shutdown(struct tg_transport *transport)
     }
 }
 
-int tg_transport_detach(struct tg_transport *transport)
+void tg_transport_own(struct tg_transport *transport, const struct tg_transport_events *events, void *arg)
 {
-    if (!transport->ops->detachable) {
-        return -1;
-    }
-    int fd = transport->fd;
-    retire(transport);
-    return fd;
+    assert(transport->state == TG_TRANSPORT_OPEN && !transport->closed);
+    transport->events = events;
+    transport->arg = arg;
 }

@@ -70,7 +70,7 @@ void tg_transport_shutdown(struct tg_transport *transport);
 void tg_transport_reset(struct tg_transport *transport);
 /* Bytes that were written and that the peer's system has not acknowledged yet; 0 where that is not known. */
 size_t tg_transport_unacked(const struct tg_transport *transport);
-/* Gives up the transport and returns its descriptor, for a plain one; -1 (and nothing done) for TLS. */
-int tg_transport_detach(struct tg_transport *transport);
+/* Hands it, open, to another owner, who gets every event from here on, and says anew what is wanted. */
+void tg_transport_own(struct tg_transport *transport, const struct tg_transport_events *events, void *arg);
 
 #endif

@@ -22,7 +22,6 @@ struct tg_transport_ops {
     void (*finish)(struct tg_transport *transport);
     /* Frees what is the table's own and the transport itself. */
     void (*destroy)(struct tg_transport *transport);
-    bool detachable;
 };
 
 enum tg_transport_state {

@@ -267,7 +267,6 @@ static const struct tg_transport_ops tls_ops = {
     .pending = tls_pending,
     .finish = tls_finish,
     .destroy = tls_destroy,
-    .detachable = false,
 };
 
 /* A transport whose OpenSSL object reads and writes its descriptor. */

@@ -137,11 +137,14 @@ static void run(struct probe *probe, struct tg_slice bytes, size_t step)
         (probe->mode & DEFLATE) != 0 ? TG_LIT("permessage-deflate; client_max_window_bits") : TG_EMPTY;
     struct tg_slice early = tg_slice_head(bytes, (probe->mode & EARLY) != 0 ? step : 0);
     struct tg_buf in;
+    static const struct tg_transport_events unused;
+    struct tg_transport *transport;
     int pair[2];
     tg_buf_init(&in, SIZE_MAX);
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    CHECK(tg_transport_accept(probe->loop, pair[1], &unused, NULL, &transport) == TG_OK);
     probe->adopting = true;
-    CHECK(tg_ws_adopt(probe->engine, pair[1], TG_LIT("dGhlIHNhbXBsZSBub25jZQ=="), offer, &none, early,
+    CHECK(tg_ws_adopt(probe->engine, transport, TG_LIT("dGhlIHNhbXBsZSBub25jZQ=="), offer, &none, early,
                       &probe->limits, &events, probe, &probe->socket) == TG_OK);
     probe->adopting = false;
     bytes = tg_slice_from(bytes, early.len);
@@ -178,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (probe.loop == NULL) {
         tg_task_init(&probe.awake, do_nothing);
         CHECK(tg_loop_new(&probe.loop) == TG_OK);
-        CHECK(tg_ws_engine_new(probe.loop, NULL, &probe.engine) == TG_OK);
+        CHECK(tg_ws_engine_new(probe.loop, &probe.engine) == TG_OK);
     }
     probe.mode = data[0];
     probe.closed = 0;

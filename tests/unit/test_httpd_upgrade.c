@@ -55,7 +55,7 @@ static int setup(void **state)
     struct world *world = *state;
     memset(&owner, 0, sizeof owner);
     tg_httpd_free(world->httpd);
-    assert_int_equal(tg_ws_engine_new(world->loop, NULL, &world->options.ws), TG_OK);
+    assert_int_equal(tg_ws_engine_new(world->loop, &world->options.ws), TG_OK);
     assert_int_equal(tg_httpd_new(&world->options, &world->httpd), TG_OK);
     start_listening(world);
     world->script = UPGRADE;

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "server/io/transport.h"
+#include "server/io/transport_ops.h"
 
 /* Both ends of a connection on one loop. */
 struct end {
@@ -166,13 +166,43 @@ static void test_tcp(void **state)
     exchange(pair);
     int on = 0;
     socklen_t len = sizeof(on);
-    int fd = tg_transport_detach(pair->client.transport);
-    pair->client.transport = NULL;
-    assert_true(fd >= 0);
+    int fd = pair->client.transport->fd;
     assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
     assert_int_equal(on, 1);
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
-    close(fd);
+}
+
+struct heir {
+    struct tg_transport *transport;
+    int readable;
+};
+
+static void heir_readable(void *arg)
+{
+    struct heir *heir = arg;
+    heir->readable++;
+    tg_transport_want(heir->transport, false, false);
+}
+
+static void test_another_owner(void **state)
+{
+    static const struct tg_transport_events heir_events = {.on_readable = heir_readable};
+    struct pair *pair = *state;
+    struct heir heir = {0};
+    size_t len;
+    char space[8];
+    open_pair(pair, "127.0.0.1:0");
+    int before = pair->server.readable;
+    heir.transport = pair->server.transport;
+    tg_transport_own(heir.transport, &heir_events, &heir);
+    tg_transport_want(heir.transport, true, false);
+    assert_int_equal(tg_transport_write(pair->client.transport, TG_LIT("you"), &len), TG_OK);
+    while (heir.readable == 0) {
+        tg_loop_run_once(pair->loop);
+    }
+    assert_int_equal(pair->server.readable, before);
+    assert_int_equal(tg_transport_read(heir.transport, space, sizeof space, &len), TG_OK);
+    assert_true(tg_slice_eq(tg_slice_make(space, len), TG_LIT("you")));
 }
 
 static void test_unix_socket(void **state)
@@ -305,14 +335,11 @@ static void test_full_socket(void **state)
 static void test_reset_by_the_peer(void **state)
 {
     struct pair *pair = *state;
-    struct linger linger = {.l_onoff = 1};
     char space[8];
     size_t len;
     open_pair(pair, "127.0.0.1:0");
-    int fd = tg_transport_detach(pair->server.transport);
+    tg_transport_reset(pair->server.transport);
     pair->server.transport = NULL;
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-    close(fd);
     tg_transport_want(pair->client.transport, true, false);
     wait_readable(pair, &pair->client, 1);
     assert_int_equal(read_some(&pair->client, space, sizeof(space), &len), TG_EIO);
@@ -400,6 +427,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_tcp),
+        TEST(test_another_owner),
         TEST(test_unix_socket),
         TEST(test_connect_refused),
         TEST(test_unix_socket_missing),

@@ -26,7 +26,6 @@
 struct side {
     struct tg_loop *loop;
     struct tg_ws_engine *engine;
-    struct tg_log log;
     struct tg_timer nudge;
     int listener;
     int open; /* adopted and not closed; more than none after a test that failed */
@@ -183,10 +182,9 @@ static inline void side_open(struct side *side)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(bind(side->listener, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(side->listener, 128), 0);
-    tg_log_init(&side->log, STDERR_FILENO, TG_LOG_INFO, TG_LOG_TEXT);
     tg_timer_init(&side->nudge, on_nudge);
     assert_int_equal(tg_loop_new(&side->loop), TG_OK);
-    assert_int_equal(tg_ws_engine_new(side->loop, &side->log, &side->engine), TG_OK);
+    assert_int_equal(tg_ws_engine_new(side->loop, &side->engine), TG_OK);
 }
 
 static inline void side_close(struct side *side)
@@ -242,14 +240,19 @@ static inline void conn_init(struct conn *conn, struct side *side)
     tg_buf_init(&conn->in, SIZE_MAX);
 }
 
+static const struct tg_transport_events unused_events;
+
 static inline enum tg_err adopt(struct conn *conn, int server, const struct tg_headers *headers,
                                 struct tg_slice extensions, struct tg_slice early,
                                 const struct tg_ws_limits *limits)
 {
     static const struct tg_headers none = {0};
+    struct tg_transport *transport;
+    assert_int_equal(fcntl(server, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(tg_transport_accept(conn->side->loop, server, &unused_events, NULL, &transport), TG_OK);
     conn->inside = true;
     enum tg_err err =
-        tg_ws_adopt(conn->side->engine, server, sample_key, extensions, headers != NULL ? headers : &none,
+        tg_ws_adopt(conn->side->engine, transport, sample_key, extensions, headers != NULL ? headers : &none,
                     early, limits, &events, conn, &conn->socket);
     conn->inside = false;
     conn->side->open += err == TG_OK;
