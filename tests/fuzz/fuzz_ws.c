@@ -142,7 +142,7 @@ static void run(struct probe *probe, struct tg_slice bytes, size_t step)
     int pair[2];
     tg_buf_init(&in, SIZE_MAX);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    CHECK(tg_transport_accept(probe->loop, pair[1], &unused, NULL, &transport) == TG_OK);
+    CHECK(tg_transport_accept(probe->loop, pair[1], NULL, &unused, NULL, &transport) == TG_OK);
     probe->adopting = true;
     CHECK(tg_ws_adopt(probe->engine, transport, TG_LIT("dGhlIHNhbXBsZSBub25jZQ=="), offer, &none, early,
                       &probe->limits, &events, probe, &probe->socket) == TG_OK);

@@ -249,7 +249,8 @@ static inline enum tg_err adopt(struct conn *conn, int server, const struct tg_h
     static const struct tg_headers none = {0};
     struct tg_transport *transport;
     assert_int_equal(fcntl(server, F_SETFL, O_NONBLOCK), 0);
-    assert_int_equal(tg_transport_accept(conn->side->loop, server, &unused_events, NULL, &transport), TG_OK);
+    assert_int_equal(tg_transport_accept(conn->side->loop, server, NULL, &unused_events, NULL, &transport),
+                     TG_OK);
     conn->inside = true;
     enum tg_err err =
         tg_ws_adopt(conn->side->engine, transport, sample_key, extensions, headers != NULL ? headers : &none,
