@@ -285,6 +285,12 @@ void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_
 
 /* ---- life ---- */
 
+bool tg_conn_can_open(struct tg_connmgr *mgr, struct tg_conn_handle handle)
+{
+    const struct tg_conn *conn = tg_conn_get(mgr, handle);
+    return conn != NULL && conn->state == TG_CONN_RESERVED && conn->node == mgr->node && !mgr->unnumbered;
+}
+
 enum tg_err tg_conn_open(struct tg_connmgr *mgr, struct tg_conn_handle handle,
                          const struct tg_conn_info *info, const struct tg_conn_settings *settings,
                          struct tg_socket *socket, const struct tg_socket_ops *ops)
@@ -293,7 +299,7 @@ enum tg_err tg_conn_open(struct tg_connmgr *mgr, struct tg_conn_handle handle,
     if (conn == NULL || conn->state != TG_CONN_RESERVED) {
         return TG_EINVAL;
     }
-    if (conn->node != mgr->node || mgr->unnumbered) {
+    if (!tg_conn_can_open(mgr, handle)) {
         return TG_ECLOSED;
     }
     enum tg_err err = tg_conn_info_new(info, &conn->info);

@@ -92,9 +92,11 @@ void tg_connmgr_renumber(struct tg_connmgr *mgr, uint32_t node);
 /* Takes a slot for a handshake. TG_ELIMIT: no slot is free. TG_EAGAIN: the node has no number now. */
 enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handle,
                             char id[TG_CONNID_LEN + 1]) TG_MUST_CHECK;
+/* Whether a reserved connection can open: not when the node has another number by now, or none. */
+bool tg_conn_can_open(struct tg_connmgr *mgr, struct tg_conn_handle handle);
 /* Gives back a reserved slot: the handshake was refused. */
 void tg_conn_release(struct tg_connmgr *mgr, struct tg_conn_handle handle);
-/* A reserved connection becomes open, with timers running; TG_ECLOSED: the node has another number by now.
+/* A reserved connection becomes open, with timers running; TG_ECLOSED: it cannot.
  * The socket was opened with tg_conn_socket_events and the handle's tg_conn as argument. */
 enum tg_err tg_conn_open(struct tg_connmgr *mgr, struct tg_conn_handle handle,
                          const struct tg_conn_info *info, const struct tg_conn_settings *settings,

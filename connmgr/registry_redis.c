@@ -106,6 +106,14 @@ static void redis_put(struct tg_registry *base, const char *connection_id, const
     tg_uplink_flush(registry->link);
 }
 
+/* Those of a number that is lost, or is about to be: the lease may be over before this worker has been told.
+ */
+static struct tg_orphans *orphans_of(struct redis_registry *registry, uint32_t node)
+{
+    struct tg_orphans *orphans = tg_orphans_find(&registry->orphans, node);
+    return orphans == NULL && node == registry->node ? tg_orphans_new(&registry->orphans, node) : orphans;
+}
+
 static bool redis_remove(struct tg_registry *base, const char *connection_id, const struct tg_conn_info *info)
 {
     struct redis_registry *registry = (struct redis_registry *)base;
@@ -118,7 +126,7 @@ static bool redis_remove(struct tg_registry *base, const char *connection_id, co
         id.node == registry->node && tg_cluster_held(registry->cluster, id.node, tg_loop_now_ns() / 1000000);
     if (!ours) {
         tg_cluster_count(&registry->counters->left, 1);
-        tg_orphans_add(tg_orphans_find(&registry->orphans, id.node), connection_id, info);
+        tg_orphans_add(orphans_of(registry, id.node), connection_id, info);
         return false;
     }
     struct tg_cluster_key rows = rows_key(registry);
@@ -339,8 +347,7 @@ void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const c
 {
     struct redis_registry *registry = (struct redis_registry *)base;
     if (node == 0 && registry->node != 0) {
-        struct tg_orphans *orphans = tg_orphans_new(&registry->orphans, registry->node);
-        tg_connmgr_each(registry->mgr, adopt, orphans);
+        tg_connmgr_each(registry->mgr, adopt, orphans_of(registry, registry->node));
     }
     registry->node = node;
     memcpy(registry->token, token, TG_TOKEN_LEN);

@@ -171,11 +171,11 @@ static bool offers_deflate(const struct tg_headers *headers)
 }
 
 /* $connect has accepted a client that is not there to stay: back ends learn it as a connection lost
- * (spec 1.2, decision). */
-static void revoke(const struct handshake *handshake, const struct tg_request *request)
+ * (spec 1.2, decision). known: to the registry. */
+static void revoke(const struct handshake *handshake, const struct tg_request *request, bool known)
 {
     struct tg_registry *registry = handshake->engine->registry;
-    bool ours = registry->ops->remove(registry, request->connection_id, &handshake->info);
+    bool ours = !known || registry->ops->remove(registry, request->connection_id, &handshake->info);
     if (request->integration_called && ours) {
         tg_disconnect_issue(handshake->engine, request->connection_id, &handshake->info, false, 1006,
                             TG_LIT("Connection closed abnormally"));
@@ -186,14 +186,27 @@ static void client_gone(struct handshake *handshake, struct tg_request *request)
 {
     tg_log(handshake->engine->log, TG_LOG_INFO, "client gone during $connect",
            TG_KV_CSTR("connectionId", request->connection_id));
-    revoke(handshake, request);
+    revoke(handshake, request, true);
     handshake->exchange->ops->reply(handshake->exchange, 500, &(struct tg_headers){0}, TG_EMPTY);
     handshake_end(handshake, request, false);
+}
+
+/* The node has lost its number while $connect ran: nobody can know the connection by its id, and no other
+ * node has a row of it. */
+static void number_lost(struct handshake *handshake, struct tg_request *request)
+{
+    (void)tg_request_fail(request, TG_FAULT_DRAINING, TG_LIT("the node has lost its number in the cluster"));
+    revoke(handshake, request, false);
+    refuse(handshake, request);
 }
 
 static void accept_client(struct handshake *handshake, struct tg_request *request)
 {
     struct tg_engine *engine = handshake->engine;
+    if (!tg_conn_can_open(engine->connmgr, handshake->conn)) {
+        number_lost(handshake, request);
+        return;
+    }
     const struct tg_api *api = request->api;
     struct tg_conn *conn = tg_conn_get(engine->connmgr, handshake->conn);
     struct tg_upgrade upgrade = {
@@ -222,7 +235,7 @@ static void accept_client(struct handshake *handshake, struct tg_request *reques
     }
     if (err != TG_OK) {
         (void)tg_request_fail(request, TG_FAULT_INTERNAL, tg_slice_cstr(tg_err_text(err)));
-        revoke(handshake, request);
+        revoke(handshake, request, true);
         refuse(handshake, request);
         return;
     }
@@ -231,7 +244,7 @@ static void accept_client(struct handshake *handshake, struct tg_request *reques
         /* The socket's end reaches the reserved connection, which goes with it, and tells nobody. */
         tg_log(engine->log, TG_LOG_ERROR, "connection not opened", TG_KV_ERR(err));
         ops->close(socket, 0, TG_EMPTY);
-        revoke(handshake, request);
+        revoke(handshake, request, true);
         handshake_end(handshake, request, true);
         return;
     }

@@ -314,6 +314,9 @@ static void test_orphans(void **state)
         memcpy(ids[i], tg_conn_id(sockets[i]->conn), sizeof ids[i]);
     }
     redis_server_kill(server);
+    tg_lease_set(&nodes[0]->cluster->lease, 0, 0);
+    end_all(nodes[0], sockets, 1); /* over, and the worker has not been told */
+    assert_int_equal(nodes[0]->lost, 0);
     NODES_UNTIL(nodes, nodes[0]->lost >= 1);
     end_all(nodes[0], sockets, 2); /* the last one ends late */
     assert_int_equal(nodes[0]->issued_count, 0);

@@ -111,6 +111,39 @@ static void tries_twice_to_tell_of_the_end(void **state)
     assert_int_equal(failed_disconnects(world), 2);
 }
 
+/* As that of a cluster: a connection of another number is another node's. */
+static bool not_ours(struct tg_registry *registry, const char *connection_id, const struct tg_conn_info *info)
+{
+    (void)registry;
+    (void)connection_id;
+    (void)info;
+    return false;
+}
+
+static void tells_of_the_end_of_what_lost_its_number(void **state)
+{
+    struct world *world = *state;
+    struct tg_registry *own = world->engine.registry;
+    struct tg_registry_ops ops = *own->ops;
+    struct tg_registry other = {.ops = &ops};
+    ops.remove = not_ours;
+    world->engine.registry = &other;
+    for (uint32_t next = 0; next < 2; next++) { /* none; another */
+        struct client client = {0};
+        tg_connmgr_renumber(world->engine.connmgr, 7);
+        client_dial(&client, world, "app");
+        tg_connmgr_renumber(world->engine.connmgr, 8 * next);
+        call_answers(&world->upstream, 0, 200, "");
+        assert_int_equal(client.upgrades, 0);
+        assert_int_equal(client.status, 503);
+        assert_int_equal(world->upstream.count, 1);
+        assert_string_equal(call_at(&world->upstream, 0)->target, "/bye");
+        call_answers(&world->upstream, 0, 200, "");
+        assert_int_equal(world->engine.request_count, 0);
+    }
+    world->engine.registry = own;
+}
+
 /* ---- reload ---- */
 
 static void reload(struct world *world, const char *text)
@@ -297,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(tells_of_the_end_once),
         TEST(tries_twice_to_tell_of_the_end),
+        TEST(tells_of_the_end_of_what_lost_its_number),
         TEST(reloads_under_requests),
         TEST(closes_connections_of_an_api_that_went),
         TEST(drains),
