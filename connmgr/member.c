@@ -43,6 +43,8 @@ static void lose(struct tg_member *member, const char *why)
            TG_KV_INT("node", node), TG_KV_CSTR("reason", why));
     former->node = node;
     memcpy(former->token, member->token, TG_TOKEN_LEN);
+    /* This process itself answers for what it closes, under any number. */
+    tg_cluster_mark_dead(member->cluster, node, now_ms(member));
     member->node = 0;
     member->losses++;
     member->events->on_lost(member->arg, node);

@@ -32,14 +32,7 @@ async function startNode(t, fn, redis, { registry = {}, ...rest } = {}, more = {
     throttling: UNTHROTTLED,
     ...rest,
   };
-  const gateway = await startGateway(t, config, more);
-  // Killed on purpose: its end is no failure.
-  gateway.kill = async () => {
-    gateway.stopped = true;
-    process.kill(gateway.pid, 'SIGKILL');
-    await gateway.exited;
-  };
-  return gateway;
+  return startGateway(t, config, more);
 }
 
 async function cluster(t, { nodes = 3, onEvent = echo, redis, ...config } = {}) {

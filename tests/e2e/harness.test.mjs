@@ -10,6 +10,7 @@ import { functionError, raw, startLambda } from './lib/lambda.mjs';
 import { acceptFor, closeFrame, connectRaw, frame, upgradeRequest } from './lib/raw.mjs';
 import { onEnd } from './lib/scope.mjs';
 import { EMPTY_HASH, canonicalRequest, encodePath, presign, sign } from './lib/sigv4.mjs';
+import { judge } from './lib/verdict.mjs';
 import { waitFor } from './lib/wait.mjs';
 
 const VECTORS = [
@@ -154,4 +155,52 @@ test('metrics text is parsed', () => {
 
 test('waiting ends with an error that names what was awaited', async () => {
   await assert.rejects(waitFor(() => false, { timeout: 30, what: 'the impossible' }), /waiting for the impossible/);
+});
+
+// A connection that stays until the load ends, at 1000, with two pushes that it received.
+function record() {
+  const connection = { id: 'a', gateway: 'g', openedAt: 0, endedAt: 1100, sent: 1, answered: 1, receipts: [{ stream: 's', seq: 1 }, { stream: 's', seq: 2 }] };
+  const pushes = [1, 2].map((seq) => ({ stream: 's', seq, connection, gateway: 'g', startedAt: seq * 10, endedAt: seq * 10 + 5, status: 200 }));
+  return { connections: [connection], pushes, events: [{ type: 'CONNECT', id: 'a' }, { type: 'DISCONNECT', id: 'a' }], stoppedAt: 1000, fence: 100 };
+}
+
+const LIES = {
+  false200: [
+    (r) => r.connections[0].receipts.pop(), // never received
+    (r) => Object.assign(r.connections[0], { receipts: [{ stream: 's', seq: 1 }], code: 1012, closedAt: 500, endedAt: 501 }), // nor before the close frame
+    (r) => Object.assign(r.connections[0], { endedAt: 15 }), // 200 for what was over
+  ],
+  false410: [(r) => Object.assign(r.pushes[1], { status: 410 }) && r.connections[0].receipts.pop()],
+  home: [(r) => Object.assign(r.pushes[1], { status: 503 })],
+  refused: [(r) => Object.assign(r.pushes[1], { status: 429 })],
+  order: [(r) => r.connections[0].receipts.reverse(), (r) => r.connections[0].receipts.push({ stream: 's', seq: 2 }), (r) => Object.assign(r.connections[0], { oddities: 1 })],
+  missing: [(r) => r.events.pop()],
+  doubled: [(r) => r.events.push({ type: 'DISCONNECT', id: 'a' })],
+  silent: [(r) => Object.assign(r.connections[0], { sent: 2 })],
+  other: [(r) => Object.assign(r.pushes[0], { status: 500 }), (r) => Object.assign(r.pushes[0], { status: 'none' })],
+};
+
+test('the judge of the fault matrix sees every kind of lie, and nothing in a true record', () => {
+  const kinds = (r) => Object.entries(judge(r).faults).flatMap(([kind, found]) => (found.length ? [kind] : []));
+  assert.deepEqual(kinds(record()), []);
+  for (const [kind, lies] of Object.entries(LIES)) {
+    for (const lie of lies) {
+      const r = record();
+      lie(r);
+      assert.deepEqual(kinds(r), [kind], String(lie));
+    }
+  }
+});
+
+test('the judge of the fault matrix knows what is no lie', () => {
+  const closed = record(); // cut by the death of its node, with a frame on its way
+  Object.assign(closed.connections[0], { endedAt: 500, receipts: [{ stream: 's', seq: 1 }] });
+  const late = record(); // 410, and closed within the fence
+  Object.assign(late.connections[0], { endedAt: 120, closedAt: 110, code: 1012, receipts: [{ stream: 's', seq: 1 }] });
+  late.pushes[1].status = 410;
+  const slept = record(); // 410, and closed when its node could
+  Object.assign(slept.connections[0], { endedAt: 800, receipts: [{ stream: 's', seq: 1 }] });
+  slept.pushes[1].status = 410;
+  slept.wokeAt = () => 750;
+  for (const r of [closed, late, slept]) assert.deepEqual(Object.values(judge(r).faults).flat(), []);
 });

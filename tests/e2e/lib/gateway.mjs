@@ -145,6 +145,13 @@ class Gateway {
     process.kill(this.pid, name);
   }
 
+  // Kills it on purpose: its end is no failure.
+  async kill() {
+    this.stopped = true;
+    process.kill(this.pid, 'SIGKILL');
+    await this.exited;
+  }
+
   // Ends the process by SIGTERM (once) and checks how it ended.
   async stop({ timeout = 30000 } = {}) {
     if (this.stopped) return;

@@ -49,6 +49,13 @@ class RedisServer {
     this.child = undefined;
   }
 
+  // By its own command; nothing is saved.
+  async shutdown() {
+    await ask(this.port, ['SHUTDOWN', 'NOSAVE']).catch(() => {}); // it answers by ending
+    await this.exited;
+    this.child = undefined;
+  }
+
   pause() {
     process.kill(this.child.pid, 'SIGSTOP');
   }
@@ -92,7 +99,7 @@ export async function startRedis(owner, { args = [], start = true } = {}) {
 }
 
 // Passes bytes both ways until cut(): then it swallows what comes, as a network that drops packets, and accepts new
-// connections without answering; heal() ends those and passes again.
+// connections without answering; heal() ends those and passes again. reset() breaks what there is, and takes new connections.
 export async function startProxy(owner, target) {
   const pairs = new Set();
   const proxy = { isCut: false };
@@ -121,13 +128,16 @@ export async function startProxy(owner, target) {
   proxy.cut = () => {
     proxy.isCut = true;
   };
-  proxy.heal = () => {
-    proxy.isCut = false;
+  proxy.reset = () => {
     for (const { near, far } of pairs) {
-      near.destroy();
-      far.destroy();
+      near.resetAndDestroy();
+      far.resetAndDestroy();
     }
     pairs.clear();
+  };
+  proxy.heal = () => {
+    proxy.isCut = false;
+    proxy.reset();
   };
   onEnd(owner, () => {
     proxy.heal();
