@@ -3,7 +3,9 @@
 #ifndef TG_ROUTES_JSONTEXT_H
 #define TG_ROUTES_JSONTEXT_H
 
-#include "server/base/slice.h"
+#include "server/base/bytes.h"
+
+enum { TG_JSONTEXT_LONG = 256 }; /* bytes left from which on a string is looked at in larger steps */
 
 #define TG_EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
 
@@ -14,11 +16,14 @@ static inline uint64_t tg_jsontext_zero_bytes(uint64_t v)
 }
 
 /* The first byte that ends a run of plain string characters: the quote, `\` or a control character; or end.
- * Eight bytes at a time. Sets a bit of *high when it passes a byte >= 0x80. */
+ * Eight bytes at a time, more in long strings. Sets a bit of *high when it passes a byte >= 0x80. */
 static inline const char *tg_jsontext_skip(const char *at, const char *end, char quote, uint64_t *high)
 {
     const uint64_t quotes = TG_EACH_BYTE((unsigned char)quote), escapes = TG_EACH_BYTE('\\');
     uint64_t seen = 0;
+    if (end - at >= TG_JSONTEXT_LONG) {
+        at += tg_bytes_plain(tg_slice_make(at, (size_t)(end - at)), quote, high);
+    }
     while (end - at >= 8) {
         uint64_t v;
         memcpy(&v, at, 8);

@@ -176,6 +176,16 @@ static enum tg_err select_route(struct tg_request *request)
     return TG_OK;
 }
 
+/* A back end is asked: the body must outlive the call that brought it. A MOCK answers within that. */
+static enum tg_err keep_body(struct tg_request *request)
+{
+    if (!request->body_borrowed || request->route->integration->integration_type == TG_INTEGRATION_MOCK) {
+        return TG_OK;
+    }
+    request->body_borrowed = false;
+    return tg_arena_copy(&request->arena, request->body, &request->body);
+}
+
 static enum tg_err integrate(struct tg_request *request)
 {
     if (request->route == NULL ||
@@ -185,6 +195,10 @@ static enum tg_err integrate(struct tg_request *request)
     }
     if (request->route->integration == NULL) {
         return tg_request_fail(request, TG_FAULT_CONFIGURATION, TG_LIT("the route has no target"));
+    }
+    enum tg_err err = keep_body(request);
+    if (err != TG_OK) {
+        return err;
     }
     request->integration_called = true;
     if (request->trace_id[0] == '\0' &&
@@ -317,7 +331,7 @@ static void run_phases(struct tg_request *request)
     while (request->fault == TG_FAULT_NONE && !request->answered && list[request->phase] != NULL) {
         enum tg_err err = list[request->phase++](request);
         if (err == TG_EAGAIN) {
-            assert(request->cancel != NULL);
+            assert(request->cancel != NULL && !request->body_borrowed);
             return;
         }
         if (err != TG_OK && request->fault == TG_FAULT_NONE) {

@@ -62,6 +62,7 @@ struct tg_request {
     uint16_t port;
     bool secure;
     struct tg_slice body; /* MESSAGE: as received; HTTP: once it was collected */
+    bool body_borrowed;   /* of whoever runs it: copied before anything can be pending */
     bool binary;
 
     /* Progress. */

@@ -206,11 +206,8 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
     request->info_counted = true;
     request->binary = binary;
     memcpy(request->connection_id, tg_conn_id(conn), sizeof request->connection_id);
-    err = tg_arena_copy(&request->arena, payload, &request->body);
-    if (err != TG_OK) {
-        tg_request_free(request);
-        return err;
-    }
+    request->body = payload;
+    request->body_borrowed = true;
     request->done = message_done;
     session->pending++;
     tg_request_run(request);

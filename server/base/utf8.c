@@ -1,4 +1,5 @@
 /* The UTF-8 half of codec.h. */
+#include "server/base/bytes.h"
 #include "server/base/codec.h"
 
 static const struct tg_slice replacement = TG_LIT_INIT("\xef\xbf\xbd");
@@ -34,22 +35,15 @@ size_t tg_utf8_step(struct tg_slice text, bool *well_formed)
     return need + 1;
 }
 
-/* Length of the leading run of ASCII, looked at eight bytes a time. */
-static size_t ascii_run(struct tg_slice text)
+/* The length of the character at the front where that is one of two or three bytes whose second may be any
+ * continuation, which most text beyond ASCII consists of; else 0. */
+static inline size_t common_step(const unsigned char *in, size_t len)
 {
-    size_t len = 0;
-    while (text.len - len >= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, text.ptr + len, sizeof word);
-        if ((word & 0x8080808080808080u) != 0) {
-            break;
-        }
-        len += sizeof word;
+    if (len >= 2 && in[0] >= 0xc2 && in[0] <= 0xdf) {
+        return (in[1] & 0xc0) == 0x80 ? 2 : 0;
     }
-    while (len < text.len && (unsigned char)text.ptr[len] < 0x80) {
-        len++;
-    }
-    return len;
+    bool plain_lead = in[0] >= 0xe1 && in[0] <= 0xef && in[0] != 0xed;
+    return len >= 3 && plain_lead && (in[1] & 0xc0) == 0x80 && (in[2] & 0xc0) == 0x80 ? 3 : 0;
 }
 
 /* Length of the leading well-formed part. */
@@ -57,12 +51,19 @@ static size_t valid_run(struct tg_slice text)
 {
     size_t at = 0;
     for (;;) {
-        at += ascii_run(tg_slice_from(text, at));
+        if (at < text.len && (unsigned char)text.ptr[at] < 0x80) {
+            at += tg_bytes_ascii(tg_slice_from(text, at));
+        }
         if (at >= text.len) {
             return at;
         }
+        size_t step = common_step((const unsigned char *)text.ptr + at, text.len - at);
+        if (step > 0) {
+            at += step;
+            continue;
+        }
         bool well_formed;
-        size_t step = tg_utf8_step(tg_slice_from(text, at), &well_formed);
+        step = tg_utf8_step(tg_slice_from(text, at), &well_formed);
         if (!well_formed) {
             return at;
         }

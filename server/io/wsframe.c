@@ -1,5 +1,6 @@
 #include "server/io/wsframe.h"
 
+#include "server/base/bytes.h"
 #include "server/base/codec.h"
 
 enum { FIN = 0x80, RSV1 = 0x40, RSV = 0x70, OPCODE = 0x0f, MASKED = 0x80, LENGTH = 0x7f };
@@ -121,21 +122,10 @@ static void unmask(struct tg_wsframe *frames, char *bytes, size_t len)
 {
     const unsigned char *mask = frames->head + frames->head_len - MASK_LEN;
     unsigned char key[sizeof(uint64_t)];
-    uint64_t wide;
-    size_t at = 0;
     for (size_t i = 0; i < sizeof key; i++) {
         key[i] = mask[(frames->mask_at + i) % MASK_LEN];
     }
-    memcpy(&wide, key, sizeof wide);
-    for (; len - at >= sizeof wide; at += sizeof wide) {
-        uint64_t word;
-        memcpy(&word, bytes + at, sizeof word);
-        word ^= wide;
-        memcpy(bytes + at, &word, sizeof word);
-    }
-    for (size_t i = 0; at < len; i++, at++) {
-        bytes[at] = (char)(bytes[at] ^ key[i]);
-    }
+    tg_bytes_mask(bytes, len, key);
     frames->mask_at = (uint8_t)((frames->mask_at + len) % MASK_LEN);
 }
 
