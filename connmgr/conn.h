@@ -131,9 +131,9 @@ struct tg_send; /* one frame on its way */
  * tg_send_withdraw said TG_OK. */
 typedef void tg_sent_fn(void *arg, enum tg_err err);
 
-/* Queues the frame (takes its own reference); all frames of one pass of the loop go out in one write. `sent`
- * may be NULL; out may be NULL. TG_EBUSY: the queue is full (an empty queue takes any one frame). TG_ECLOSED:
- * not open. */
+/* Queues the frame (takes its own reference); all frames of one pass of the loop go out in one write, those
+ * of many bytes sooner. `sent` may be NULL; out may be NULL. TG_EBUSY: the queue is full (an empty queue
+ * takes any one frame). TG_ECLOSED: not open. */
 enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_fn *sent, void *arg,
                          struct tg_send **out) TG_MUST_CHECK;
 /* Takes a frame back that still waits for the socket: TG_OK, and no callback follows. TG_EAGAIN: its fate is

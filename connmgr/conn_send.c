@@ -7,6 +7,10 @@
  * bytes of the limit, and a few. */
 enum { FRAMES_MIN = 64, BYTES_PER_FRAME = 256 };
 
+/* So much in a queue is written at once: to wait for more saves nothing, and what many connections have
+ * queued by the end of a pass is no longer in the processor's cache. */
+enum { WRITE_AT_ONCE = 8192 };
+
 /* Queued (a connection, a frame), or settled (no connection: only the callback is due). */
 struct tg_send {
     struct tg_list node; /* conn->queue or mgr->settled */
@@ -103,9 +107,13 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     conn->queued_bytes += frame->len;
     conn->queued_frames++;
     tg_counter_add(&mgr->counters.queued_bytes, frame->len);
-    mark_dirty(conn);
     if (out != NULL) {
         *out = send;
+    }
+    if (conn->queued_bytes >= WRITE_AT_ONCE && !conn->blocked) {
+        tg_conn_flush(conn);
+    } else {
+        mark_dirty(conn);
     }
     return TG_OK;
 }

@@ -1,7 +1,5 @@
-/* What is done to every byte of a payload, 64 at a time: finding the end of a run, counting, masking. Pure
- * functions over borrowed bytes. Written with the compiler's vectors of 16 bytes, which every x86-64 and
- * arm64 has; elsewhere the compiler takes them apart. For short texts a loop of the caller's own costs less
- * than the call. */
+/* What is done to every byte of a payload, 64 at a time: finding the end of a run, masking. Pure functions
+ * over borrowed bytes. For short texts a loop of the caller's own costs less than the call. */
 #ifndef TG_BASE_BYTES_H
 #define TG_BASE_BYTES_H
 
