@@ -91,8 +91,9 @@ void tg_dispatch(struct tg_engine *engine, struct tg_exchange *exchange)
         dispatch_http(engine, &location, exchange);
     } else if (tg_slice_eq(exchange->path, TG_LIT("/ping")) ||
                tg_slice_eq(exchange->path, TG_LIT("/sping"))) {
-        tg_reply_message(exchange, 200,
-                         TG_LIT("healthy")); /* reserved for health checks (websocket-api 1.1) */
+        /* Reserved for health checks (websocket-api 1.1). */
+        tg_reply_message(exchange, engine->leaving ? 503 : 200,
+                         engine->leaving ? TG_LIT("draining") : TG_LIT("healthy"));
     } else if (location.is_http) {
         tg_http_not_found(engine, exchange);
     } else if (location.api == NULL) {

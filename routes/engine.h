@@ -29,9 +29,12 @@ struct tg_engine {
     struct tg_throttles *throttles;
     struct tg_arena_pool *arenas;
     struct tg_rng rng;
-    size_t max_response;     /* of a back end, bytes */
-    size_t max_body;         /* of a request to an HTTP API, bytes */
-    bool draining;           /* refuse handshakes */
+    size_t max_response; /* of a back end, bytes */
+    size_t max_body;     /* of a request to an HTTP API, bytes */
+    bool leaving;        /* not ready any more: /ping says so */
+    bool draining;       /* refuse handshakes */
+    int drain_code;      /* of the close frames of a drain */
+    struct tg_slice drain_reason;
     bool cutting;            /* the shutdown deadline has passed: only $disconnects begin, without retries */
     bool aborting;           /* nothing begins */
     struct tg_list requests; /* struct tg_request in flight */
@@ -39,8 +42,9 @@ struct tg_engine {
     struct tg_list disconnects; /* events that wait, routes/disconnect.c */
     size_t disconnects_waiting, disconnects_running;
     bool disconnects_starting;
-    struct tg_list sessions; /* struct tg_session, one per open connection */
-    struct tg_list calls;    /* of the management API, in flight */
+    struct tg_list sessions; /* struct tg_session, one per open connection; those that drain come last */
+    size_t session_count, sessions_draining;
+    struct tg_list calls; /* of the management API, in flight */
     struct tg_sigv4_cache signing_keys;
 };
 

@@ -24,7 +24,7 @@ struct tg_session {
     size_t waiting_count;
     struct tg_list waiting;
     bool paused;
-    bool draining; /* closes when nothing is pending */
+    bool draining; /* its turn has come: closes when nothing is pending */
     bool starting; /* start_next is at work */
     /* Of the engine's model; NULL: no longer configured. */
     const struct tg_api *api;
@@ -66,7 +66,12 @@ enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn)
     session->conn = tg_conn_handle(conn);
     locate(session, tg_conn_info(conn));
     tg_list_init(&session->waiting);
-    tg_list_append(&engine->sessions, &session->node);
+    if (engine->draining) {
+        tg_list_prepend(&engine->sessions, &session->node); /* before those whose turn has come */
+    } else {
+        tg_list_append(&engine->sessions, &session->node);
+    }
+    engine->session_count++;
     tg_conn_set_user(conn, session);
     return TG_OK;
 }
@@ -78,6 +83,8 @@ static void session_free(struct tg_session *session)
         free(TG_CONTAINER(node, struct waiting, node));
     }
     tg_list_remove(&session->node);
+    session->engine->session_count--;
+    session->engine->sessions_draining -= session->draining;
     free(session);
 }
 
@@ -160,14 +167,20 @@ static void reply(struct tg_request *request)
 
 static void start_next(struct tg_session *session);
 
-static bool close_if_drained(struct tg_session *session)
+static void close_for_drain(const struct tg_session *session)
 {
-    struct tg_conn *conn = tg_conn_get_open(session->engine->connmgr, session->conn);
-    if (!session->draining || session->pending > 0 || session->waiting_count > 0 || conn == NULL) {
-        return conn == NULL;
+    const struct tg_engine *engine = session->engine;
+    struct tg_conn *conn = tg_conn_get(engine->connmgr, session->conn);
+    if (conn != NULL) {
+        tg_conn_close(conn, engine->drain_code, engine->drain_reason);
     }
-    tg_conn_close(conn, 1001, TG_LIT("Going away"));
-    return true;
+}
+
+static void close_if_drained(const struct tg_session *session)
+{
+    if (session->draining && session->pending == 0 && session->waiting_count == 0) {
+        close_for_drain(session);
+    }
 }
 
 static void message_done(struct tg_request *request)
@@ -304,20 +317,43 @@ static void on_message(void *arg, struct tg_conn *conn, struct tg_slice payload,
     update_pause(session);
 }
 
-size_t tg_session_drain(struct tg_engine *engine, size_t count)
+/* ---- draining ---- */
+
+/* Sessions whose turn has come lie behind those whose has not. */
+static void start_drain(struct tg_session *session)
 {
-    size_t open = 0;
-    for (struct tg_list *node = engine->sessions.next; node != &engine->sessions; node = node->next) {
-        struct tg_session *session = TG_CONTAINER(node, struct tg_session, node);
-        bool closed = false;
-        if (count > 0 || session->draining) {
-            count -= !session->draining;
-            session->draining = true;
-            closed = close_if_drained(session);
-        }
-        open += !closed;
+    session->draining = true;
+    session->engine->sessions_draining++;
+    tg_list_remove(&session->node);
+    tg_list_append(&session->engine->sessions, &session->node);
+}
+
+static struct tg_session *first_staying(const struct tg_engine *engine)
+{
+    struct tg_session *first = TG_CONTAINER(engine->sessions.next, struct tg_session, node);
+    return tg_list_empty(&engine->sessions) || first->draining ? NULL : first;
+}
+
+size_t tg_session_staying(const struct tg_engine *engine)
+{
+    return engine->session_count - engine->sessions_draining;
+}
+
+void tg_session_drain(struct tg_engine *engine, size_t count)
+{
+    struct tg_session *session;
+    for (; count > 0 && (session = first_staying(engine)) != NULL; count--) {
+        start_drain(session);
+        close_if_drained(session);
     }
-    return open;
+}
+
+void tg_session_close_all(struct tg_engine *engine)
+{
+    tg_session_drain(engine, SIZE_MAX);
+    for (struct tg_list *node = engine->sessions.next; node != &engine->sessions; node = node->next) {
+        close_for_drain(TG_CONTAINER(node, struct tg_session, node));
+    }
 }
 
 /* ---- the end ---- */

@@ -14,7 +14,11 @@ enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn) TG_MU
 struct tg_conn_settings tg_session_settings(const struct tg_api *api);
 /* The engine has another model: open connections take its settings, and their next messages its routes. */
 void tg_session_reload(struct tg_engine *engine);
-/* Closes up to `count` open connections with 1001 "Going away", those without a message in work first; the
- * others close when their replies are out. Returns how many are still open. */
-size_t tg_session_drain(struct tg_engine *engine, size_t count);
+/* The turn of `count` further connections has come: each closes with the engine's drain_code, at once or,
+ * where messages are in work, when their replies are out. */
+void tg_session_drain(struct tg_engine *engine, size_t count);
+/* Connections whose turn has not come. */
+size_t tg_session_staying(const struct tg_engine *engine);
+/* Closes them all at once, replies or not. */
+void tg_session_close_all(struct tg_engine *engine);
 #endif

@@ -206,7 +206,7 @@ class Tidegate(Server):
         return {"tidegate.json": json.dumps({
             "listeners": [{"address": f"127.0.0.1:{port}"}], "workers": self.options.get("workers", 1),
             "management": {"auth": self.options.get("auth", "none")},
-            "shutdown": {"drainSeconds": 0, "deadlineSeconds": 2},
+            "drain": {"closesPerSecond": 0, "deadlineSeconds": 2},
             "throttling": {"rateLimit": MANY, "burstLimit": MANY, "connectionRateLimit": MANY,
                            "connectionBurstLimit": MANY},
             "credentials": [{"accessKeyId": KEY, "secretAccessKey": SECRET, "policy": ALLOW}] +

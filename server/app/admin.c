@@ -1,4 +1,5 @@
-/* The admin listener, on the main thread: /healthz, /readyz, /metrics. Never on the public listeners. */
+/* The admin listener, on the main thread: /healthz, /readyz, /metrics, /drain. Never on the public listeners.
+ */
 #include <stdlib.h>
 
 #include "routes/reply.h"
@@ -94,13 +95,83 @@ static void ask_metrics(struct tg_admin *admin, struct tg_exchange *exchange)
     tg_timer_start(admin->app->loop, &question->timer, asked ? STATS_DEADLINE_MS : 0);
 }
 
+/* ---- /drain ---- */
+
+static void answer_drain(const struct tg_admin *admin, struct tg_exchange *exchange, int status)
+{
+    struct tg_headers headers = {0};
+    struct tg_buf text;
+    tg_buf_init(&text, 4096);
+    enum tg_err err = tg_drain_status(&admin->app->drain, &text);
+    if (err == TG_OK) {
+        err = tg_headers_add(&headers, exchange->arena, TG_LIT("Content-Type"), TG_LIT("application/json"));
+    }
+    if (err == TG_OK) {
+        err = tg_headers_add(&headers, exchange->arena, TG_LIT("Cache-Control"), TG_LIT("no-store"));
+    }
+    if (err == TG_OK) {
+        exchange->ops->reply(exchange, status, &headers, tg_buf_slice(&text));
+    } else {
+        tg_reply_message(exchange, 500, TG_LIT("Internal server error"));
+    }
+    tg_buf_free(&text);
+}
+
+static bool is_local(struct tg_slice ip)
+{
+    return ip.len == 0 || tg_slice_starts(ip, TG_LIT("127.")) || tg_slice_eq(ip, TG_LIT("::1")) ||
+           tg_slice_starts(ip, TG_LIT("::ffff:127."));
+}
+
+/* What browsers can be made to send from other sites says so: Origin stands in every such POST, and what
+ * needs none has one of the types of forms. */
+static bool is_from_browser(const struct tg_exchange *exchange)
+{
+    return tg_headers_first(&exchange->headers, TG_LIT("Origin")) != NULL ||
+           tg_headers_first(&exchange->headers, TG_LIT("Sec-Fetch-Site")) != NULL;
+}
+
+static bool is_form(struct tg_slice type)
+{
+    struct tg_slice rest;
+    type = tg_slice_trim(tg_slice_cut(type, ';', &rest));
+    return tg_slice_eq_nocase(type, TG_LIT("text/plain")) ||
+           tg_slice_eq_nocase(type, TG_LIT("multipart/form-data")) ||
+           tg_slice_eq_nocase(type, TG_LIT("application/x-www-form-urlencoded"));
+}
+
+static void serve_drain(struct tg_admin *admin, struct tg_exchange *exchange)
+{
+    struct tg_drain *drain = &admin->app->drain;
+    bool is_post = tg_slice_eq(exchange->method, TG_LIT("POST"));
+    if (tg_slice_eq(exchange->method, TG_LIT("GET"))) {
+        answer_drain(admin, exchange, 200);
+    } else if (!is_post && !tg_slice_eq(exchange->method, TG_LIT("DELETE"))) {
+        tg_reply_message(exchange, 405, TG_LIT("only GET, POST and DELETE here"));
+    } else if (!admin->app->config->admin.allow_remote_control && !is_local(exchange->source_ip)) {
+        tg_reply_message(exchange, 403,
+                         TG_LIT("only from this machine, unless admin.allowRemoteControl is set"));
+    } else if (is_from_browser(exchange)) {
+        tg_reply_message(exchange, 403, TG_LIT("not from a browser"));
+    } else if (is_form(tg_exchange_header(exchange, TG_LIT("Content-Type")))) {
+        tg_reply_message(exchange, 415, TG_LIT("not as a form: send no body, or JSON"));
+    } else if (is_post) {
+        tg_drain_begin(drain, false);
+        answer_drain(admin, exchange, 202);
+    } else {
+        answer_drain(admin, exchange, tg_drain_cancel(drain) ? 200 : 409);
+    }
+}
+
 static void handle(void *arg, struct tg_exchange *exchange)
 {
     struct tg_admin *admin = arg;
     const char *unready;
     bool is_get =
         tg_slice_eq(exchange->method, TG_LIT("GET")) || tg_slice_eq(exchange->method, TG_LIT("HEAD"));
-    if (!is_get) {
+    if (tg_slice_eq(exchange->path, TG_LIT("/drain"))) {
+        serve_drain(admin, exchange);
+    } else if (!is_get) {
         tg_reply_message(exchange, 405, TG_LIT("only GET here"));
     } else if (tg_slice_eq(exchange->path, TG_LIT("/healthz"))) {
         tg_reply_message(exchange, 200, TG_LIT("ok"));
@@ -111,7 +182,7 @@ static void handle(void *arg, struct tg_exchange *exchange)
     } else if (tg_slice_eq(exchange->path, TG_LIT("/metrics"))) {
         ask_metrics(admin, exchange);
     } else {
-        tg_reply_message(exchange, 404, TG_LIT("here are /healthz, /readyz and /metrics"));
+        tg_reply_message(exchange, 404, TG_LIT("here are /healthz, /readyz, /metrics and /drain"));
     }
 }
 

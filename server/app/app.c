@@ -11,9 +11,8 @@
 #include "server/base/crypto.h"
 
 enum {
-    BUS_LIMIT = 65536,        /* envelopes waiting per worker */
-    DESCRIPTOR_RESERVE = 256, /* kept from clients: back ends, logs, listeners */
-    INTERRUPT_DEADLINE_MS = 5000
+    BUS_LIMIT = 65536,       /* envelopes waiting per worker */
+    DESCRIPTOR_RESERVE = 256 /* kept from clients: back ends, logs, listeners */
 };
 
 /* ---- limits ---- */
@@ -61,7 +60,8 @@ static void reload(struct tg_app *app)
 {
     struct tg_config *next;
     const char *option;
-    if (app->stopping) {
+    if (app->drain.state != TG_DRAIN_SERVING) {
+        tg_log(&app->log, TG_LOG_WARN, "reload ignored while draining");
         return;
     }
     enum tg_err err = tg_config_load(&app->source, &next);
@@ -97,34 +97,22 @@ static void reload(struct tg_app *app)
     tg_log(&app->log, TG_LOG_INFO, "configuration reloaded", TG_KV_INT("generation", app->generation));
 }
 
-static void stop(struct tg_app *app, uint64_t drain_ms, uint64_t deadline_ms)
-{
-    app->stopping = true;
-    app->ready = false;
-    for (size_t i = 0; i < app->worker_count; i++) {
-        enum tg_err err = tg_worker_drain(app->workers[i], drain_ms, deadline_ms);
-        if (err != TG_OK && err != TG_ECLOSED) {
-            tg_log(&app->log, TG_LOG_ERROR, "worker not told to stop", TG_KV_INT("worker", i),
-                   TG_KV_ERR(err));
-        }
-    }
-}
-
 static void on_signal(void *arg, int number)
 {
     struct tg_app *app = arg;
-    const struct tg_shutdown_settings *shutdown = &app->config->shutdown;
     if (number == SIGHUP) {
         reload(app);
-    } else if (number == SIGTERM && !app->stopping) {
-        tg_log(&app->log, TG_LOG_INFO, "draining", TG_KV_CSTR("signal", "SIGTERM"));
-        stop(app, (uint64_t)(shutdown->drain_seconds * 1000.0),
-             (uint64_t)(shutdown->deadline_seconds * 1000.0));
-    } else if (number == SIGINT) {
-        uint64_t deadline = app->interrupted ? 0 : INTERRUPT_DEADLINE_MS;
-        tg_log(&app->log, TG_LOG_INFO, "stopping", TG_KV_CSTR("signal", "SIGINT"));
-        app->interrupted = true;
-        stop(app, 0, deadline);
+    } else if (number == SIGTERM && !app->terminated) {
+        app->terminated = true;
+        tg_drain_begin(&app->drain, true);
+    } else if (number == SIGTERM || !app->interrupted) {
+        tg_log(&app->log, TG_LOG_INFO, "stopping",
+               TG_KV_CSTR("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+        app->interrupted = app->interrupted || number == SIGINT;
+        tg_drain_hurry(&app->drain);
+    } else {
+        tg_log(&app->log, TG_LOG_INFO, "stopping at once", TG_KV_CSTR("signal", "SIGINT"));
+        tg_drain_cut(&app->drain);
     }
 }
 
@@ -336,9 +324,10 @@ static void run(struct tg_app *app)
     } else {
         tg_log(&app->log, TG_LOG_ERROR, "cannot start", TG_KV_ERR(err));
         for (size_t i = 0; i < started; i++) {
-            (void)!tg_worker_drain(app->workers[i], 0, 0);
+            (void)!tg_worker_close(app->workers[i], &(struct tg_closing_order){0}); /* the end is now */
         }
     }
+    tg_drain_free(&app->drain);
     for (size_t i = 0; i < app->worker_count; i++) {
         tg_worker_await(app->workers[i]);
     }
@@ -383,7 +372,7 @@ static void clean_up(struct tg_app *app)
 
 const char *tg_app_unready(const struct tg_app *app)
 {
-    if (app->stopping) {
+    if (app->drain.state != TG_DRAIN_SERVING) {
         return "draining";
     }
     if (!app->ready) {
@@ -411,6 +400,7 @@ int tg_app_serve(const struct tg_config_source *source)
     tg_log_init(&app.log, log_fd >= 0 ? log_fd : STDERR_FILENO, app.config->log.level,
                 app.config->log.format);
     tg_arena_pool_init(&app.arenas, 16);
+    tg_drain_init(&app.drain, &app);
     err = prepare(&app);
     if (err == TG_OK) {
         run(&app);
@@ -418,7 +408,7 @@ int tg_app_serve(const struct tg_config_source *source)
     } else {
         tg_log(&app.log, TG_LOG_ERROR, "cannot start", TG_KV_ERR(err));
     }
-    bool orderly = err == TG_OK && app.ready == false && app.stopping;
+    bool orderly = err == TG_OK && app.ready && app.drain.state != TG_DRAIN_SERVING;
     clean_up(&app);
     if (log_fd >= 0) {
         (void)close(log_fd);

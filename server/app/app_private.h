@@ -3,6 +3,7 @@
 #define TG_APP_APP_PRIVATE_H
 
 #include "server/app/app.h"
+#include "server/app/drain.h"
 #include "server/app/node.h"
 #include "server/app/worker.h"
 
@@ -31,7 +32,8 @@ struct tg_app {
     uint64_t generation;
     uint64_t reloads, reload_failures;
     int64_t started_ms;
-    bool stopping, ready, interrupted;
+    struct tg_drain drain;
+    bool ready, terminated, interrupted; /* the start is over; a SIGTERM, a SIGINT has come */
 };
 
 enum tg_err tg_admin_new(struct tg_app *app, struct tg_admin **out) TG_MUST_CHECK;

@@ -179,7 +179,8 @@ bool tg_config_reloadable(const struct tg_config *current, const struct tg_confi
     const char *differs = NULL;
     if (!same_listeners(&current->listeners, &next->listeners)) {
         differs = "listeners";
-    } else if (!tg_slice_eq(current->admin.address, next->admin.address)) {
+    } else if (!tg_slice_eq(current->admin.address, next->admin.address) ||
+               current->admin.allow_remote_control != next->admin.allow_remote_control) {
         differs = "admin";
     } else if (current->workers != next->workers) {
         differs = "workers";

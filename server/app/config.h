@@ -46,13 +46,25 @@ struct tg_backend_settings {
     double dns_negative_ttl_seconds;    /* 2 */
 };
 
+struct tg_drain_settings {
+    const struct tg_doc_node *where;
+    double grace_seconds;         /* 0: not ready, but everything is served on */
+    double closes_per_second;     /* 500, of the node; 0: all at once */
+    double jitter;                /* 0.5: of the gaps between closes */
+    double deadline_seconds;      /* 30: for all of it */
+    int64_t close_code;           /* 1012 */
+    struct tg_slice close_reason; /* Service restart */
+};
+
+/* What drain was called before. */
 struct tg_shutdown_settings {
-    double drain_seconds;    /* 5: closes are spread over it */
-    double deadline_seconds; /* 30: then whatever is left is cut */
+    const struct tg_doc_node *where;
+    double drain_seconds, deadline_seconds;
 };
 
 struct tg_admin_settings {
-    struct tg_slice address; /* empty: no admin listener */
+    struct tg_slice address;   /* empty: no admin listener */
+    bool allow_remote_control; /* allowRemoteControl: false: /drain for the loopback interface alone */
     /* compiled */
     struct tg_address socket_address;
 };
@@ -95,6 +107,7 @@ struct tg_config {
     struct tg_log_settings log;
     struct tg_http_settings http;
     struct tg_backend_settings backends;
+    struct tg_drain_settings drain;
     struct tg_shutdown_settings shutdown;
     struct tg_model
         model; /* region, accountId, management, throttling, ... stand at the top level of the file */

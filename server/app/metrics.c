@@ -153,6 +153,8 @@ static enum tg_err put_process(const struct tg_app *app, size_t answered, struct
         uint64_t value;
     } rows[] = {
         {"tidegate_ready", "gauge", "1 when /readyz says ready", tg_app_unready(app) == NULL},
+        {"tidegate_draining", "gauge", "0 while serving; of a drain 1 the grace, 2 the closing, 3 the end",
+         app->drain.state},
         {"tidegate_workers", "gauge", "Worker threads", app->worker_count},
         {"tidegate_workers_answering", "gauge", "Workers that answered this request in time", answered},
         {"tidegate_max_clients", "gauge", "Client connections that the descriptor limit allows",

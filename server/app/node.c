@@ -306,10 +306,23 @@ void tg_node_free(struct tg_node *node)
     free(node);
 }
 
+void tg_node_begin_leave(struct tg_node *node)
+{
+    node->leaving = true;
+    tg_member_leave(node->member);
+}
+
+bool tg_node_has_left(const struct tg_node *node)
+{
+    return tg_member_left(node->member);
+}
+
 void tg_node_leave(struct tg_node *node)
 {
     uint64_t until = tg_loop_now_ms(node->loop) + LEAVE_MS;
-    tg_member_leave(node->member);
+    if (!node->leaving) {
+        tg_node_begin_leave(node);
+    }
     while (!tg_member_left(node->member) && tg_loop_now_ms(node->loop) < until) {
         tg_loop_run_once(node->loop); /* the membership's beat bounds the wait */
     }

@@ -22,7 +22,11 @@ void tg_node_on_taken_over(void *arg, uint32_t dead, bool done);
 void tg_node_on_restored(void *arg, uint32_t former, bool done);
 /* NULL: ready; else why not, without characters that JSON escapes. */
 const char *tg_node_unready(struct tg_node *node);
-/* The workers have ended: gives the lease back, as far as a short time allows. */
+/* Gives the lease back, when no connection is left; until it has left, the workers go on, so that nodes that
+ * ask for its connections are told that they are gone. */
+void tg_node_begin_leave(struct tg_node *node);
+bool tg_node_has_left(const struct tg_node *node);
+/* The workers have ended: gives the lease back, as far as a short time allows, if that has not been done. */
 void tg_node_leave(struct tg_node *node);
 enum tg_err tg_node_metrics(const struct tg_node *node, struct tg_buf *out) TG_MUST_CHECK;
 

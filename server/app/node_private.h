@@ -25,6 +25,7 @@ struct tg_node {
     size_t worker_count, next_worker;
     struct tg_node_restore restores[TG_NODE_RESTORES];
     bool trouble_makes_unready;
+    bool leaving;   /* the lease is being given back */
     bool reachable; /* every inbox has been open since the node got its number */
     char unready[256];
 };

@@ -35,10 +35,12 @@ static const struct tg_schema listener_schema = {
 static const struct tg_option admin_rows[] = {
     {"address", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_admin_settings, address), .min = 1,
      .help = "As of a listener; not given: no admin listener."},
+    {"allowRemoteControl", TG_OPTION_BOOL, TG_OPTION_RESTART, AT(tg_admin_settings, allow_remote_control),
+     .help = "Lets `POST` and `DELETE /drain` pass that do not come over the loopback interface or a unix socket."},
 };
 static const struct tg_schema admin_schema = {
     .name = "admin", SCHEMA(tg_admin_settings, admin_rows), .check = tg_check_admin,
-    .help = "`/healthz`, `/readyz` and `/metrics`, on a listener of their own."};
+    .help = "`/healthz`, `/readyz`, `/metrics` and `/drain`, on a listener of their own."};
 
 static const struct tg_option_name registry_types[] = {{.name = "memory"}, {.name = "redis"}, {0}};
 static const struct tg_option_name cut_off_names[] = {{.name = "close", .value = TG_CUT_OFF_CLOSE}, {.name = "keep", .value = TG_CUT_OFF_KEEP}, {0}};
@@ -129,14 +131,33 @@ static const struct tg_option backend_rows[] = {
 static const struct tg_schema backend_schema = {
     .name = "backends", SCHEMA(tg_backend_settings, backend_rows), .help = "Calls to back ends, functions and authorisers."};
 
+static const struct tg_option drain_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_drain_settings, where)},
+    {"graceSeconds", TG_OPTION_DOUBLE, AT(tg_drain_settings, grace_seconds), .fallback = "0", .max = 86400,
+     .help = "`/readyz` says 503 and everything is served on: longer than a load balancer takes to notice."},
+    {"closesPerSecond", TG_OPTION_DOUBLE, AT(tg_drain_settings, closes_per_second), .fallback = "500", .max = 1000000,
+     .help = "WebSockets that are closed in a second, of all workers together, and so the rate at which clients come back elsewhere; more where the deadline would not be met; 0: all at once."},
+    {"jitter", TG_OPTION_DOUBLE, AT(tg_drain_settings, jitter), .fallback = "0.5", .max = 1,
+     .help = "By how much of itself the gap between two closes is longer or shorter, by chance."},
+    {"deadlineSeconds", TG_OPTION_DOUBLE, AT(tg_drain_settings, deadline_seconds), .fallback = "30", .max = 86400,
+     .help = "From the signal to the end of the process, with the grace and every `$disconnect`. What stops the process must wait longer."},
+    {"closeCode", TG_OPTION_INT, AT(tg_drain_settings, close_code), .fallback = "1012", .min = 1000, .max = 4999,
+     .help = "Of the close frames."},
+    {"closeReason", TG_OPTION_STRING, AT(tg_drain_settings, close_reason), .fallback = "Service restart", .max = 123,
+     .help = "Likewise, at most 123 bytes."},
+};
+static const struct tg_schema drain_schema = {
+    .name = "drain", SCHEMA(tg_drain_settings, drain_rows), .check = tg_check_drain,
+    .help = "An orderly end, on SIGTERM or `POST /drain`; [operations.md](operations.md#draining) says what happens when."};
 static const struct tg_option shutdown_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_shutdown_settings, where)},
     {"drainSeconds", TG_OPTION_DOUBLE, AT(tg_shutdown_settings, drain_seconds), .fallback = "5", .max = 86400,
-     .help = "Closes of connections are spread over this time."},
+     .help = "0: `drain.closesPerSecond: 0`; else without effect."},
     {"deadlineSeconds", TG_OPTION_DOUBLE, AT(tg_shutdown_settings, deadline_seconds), .fallback = "30", .max = 86400,
-     .help = "Then whatever is left is cut."},
+     .help = "As `drain.deadlineSeconds`."},
 };
 static const struct tg_schema shutdown_schema = {
-    .name = "shutdown", SCHEMA(tg_shutdown_settings, shutdown_rows), .help = "An orderly end, on SIGTERM."};
+    .name = "shutdown", SCHEMA(tg_shutdown_settings, shutdown_rows), .help = "What `drain` was called before; a file may have one of the two."};
 
 static const struct tg_option_name management_auths[] = {
     {.name = "sigv4", .value = TG_MANAGEMENT_SIGV4}, {.name = "none", .value = TG_MANAGEMENT_NONE}, {0}};
@@ -286,7 +307,8 @@ static const struct tg_option config_rows[] = {
     {"log", TG_OPTION_STRUCT, AT(tg_config, log), .schema = &log_schema, .help = "The gateway's own log."},
     {"http", TG_OPTION_STRUCT, AT(tg_config, http), .schema = &http_schema, .help = "Limits of HTTP requests."},
     {"backends", TG_OPTION_STRUCT, AT(tg_config, backends), .schema = &backend_schema, .help = "Limits of calls to back ends."},
-    {"shutdown", TG_OPTION_STRUCT, AT(tg_config, shutdown), .schema = &shutdown_schema, .help = "How the gateway ends."},
+    {"drain", TG_OPTION_STRUCT, AT(tg_config, drain), .schema = &drain_schema, .help = "How the gateway ends."},
+    {"shutdown", TG_OPTION_STRUCT, AT(tg_config, shutdown), .schema = &shutdown_schema, .help = "The former name."},
     {"region", TG_OPTION_STRING, AT(tg_config, model.region), .fallback = "us-east-1", .min = 1, .max = 64,
      .help = "In ARNs, host names and signatures."},
     {"accountId", TG_OPTION_STRING, AT(tg_config, model.account_id), .fallback = "000000000000", .min = 12, .max = 12,

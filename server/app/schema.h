@@ -17,7 +17,7 @@ extern const struct tg_schema tg_schema_tls;    /* struct tg_tls_config */
 /* Checks of one struct each, as struct tg_schema wants them. */
 typedef void tg_schema_check(struct tg_options_report *report, const struct tg_doc_node *node,
                              struct tg_slice scope, void *target);
-tg_schema_check tg_check_config, tg_check_listener, tg_check_admin, tg_check_registry;
+tg_schema_check tg_check_config, tg_check_listener, tg_check_admin, tg_check_registry, tg_check_drain;
 tg_schema_check tg_check_api, tg_check_route, tg_check_route_response, tg_check_integration,
     tg_check_integration_response, tg_check_authorizer, tg_check_stage;
 

@@ -66,6 +66,41 @@ static void check_at_least(struct tg_options_report *report, const struct tg_doc
     }
 }
 
+void tg_check_drain(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,
+                    void *target)
+{
+    (void)scope;
+    const struct tg_drain_settings *drain = target;
+    int64_t code = drain->close_code;
+    if (drain->grace_seconds > 0 && drain->grace_seconds >= drain->deadline_seconds) {
+        tg_options_error(report, node, "graceSeconds", "must be less than deadlineSeconds, which is %g",
+                         drain->deadline_seconds);
+    }
+    /* RFC 6455 section 7.4.1: the others are never in a frame. */
+    if (code == 1004 || code == 1005 || code == 1006 || (code > 1014 && code < 3000)) {
+        tg_options_error(report, node, "closeCode", "expected 1000 to 1003, 1007 to 1014 or 3000 to 4999");
+    }
+}
+
+/* The former name, with what of it has a meaning still. */
+static void check_shutdown(struct tg_options_report *report, const struct tg_doc_node *node,
+                           struct tg_config *config)
+{
+    const struct tg_shutdown_settings *shutdown = &config->shutdown;
+    if (shutdown->where == NULL) {
+        return;
+    }
+    if (config->drain.where != NULL) {
+        tg_options_error(report, node, "shutdown", "is the former name of drain; leave it out");
+        return;
+    }
+    tg_options_warn(report, node, "shutdown", "is called drain now: {closesPerSecond, deadlineSeconds, ...}");
+    config->drain.deadline_seconds = shutdown->deadline_seconds;
+    if (shutdown->drain_seconds <= 0) {
+        config->drain.closes_per_second = 0;
+    }
+}
+
 void tg_check_registry(struct tg_options_report *report, const struct tg_doc_node *node,
                        struct tg_slice scope, void *target)
 {
@@ -143,8 +178,9 @@ void tg_check_config(struct tg_options_report *report, const struct tg_doc_node 
                      void *target)
 {
     (void)scope;
-    const struct tg_config *config = target;
+    struct tg_config *config = target;
     check_listeners(report, node, config);
+    check_shutdown(report, node, config);
     check_management(report, node, config);
     struct tg_slice account = config->model.account_id;
     for (size_t i = 0; i < account.len; i++) {

@@ -6,6 +6,7 @@
 #include "routes/engine.h"
 #include "routes/links.h"
 #include "routes/session.h"
+#include "server/app/closing.h"
 #include "server/app/seat.h"
 #include "server/front/ws.h"
 #include "server/io/work.h"
@@ -13,14 +14,14 @@
 enum {
     MAIL_MAX = 1024,
     ARENA_CHUNKS = 256, /* 4 KiB each, kept for reuse */
-    DRAIN_TICK_MS = 20,
-    CUT_GRACE_MS = 1000, /* after the deadline, for back ends to be told of the connections that ended */
-    WORK_WAITING = 4096  /* reads of files, beyond those with the threads */
+    WORK_WAITING = 4096 /* reads of files, beyond those with the threads */
 };
 
 enum mail_kind {
     MAIL_RELOAD,
-    MAIL_DRAIN,
+    MAIL_LEAVING,
+    MAIL_CLOSE,
+    MAIL_STOP,
     MAIL_STATS,
     MAIL_JOIN,
     MAIL_FENCE,
@@ -34,7 +35,9 @@ struct mail {
     struct tg_mail mail;
     enum mail_kind kind;
     struct tg_config *config;
-    uint64_t drain_ms, deadline_ms, question;
+    struct tg_closing_order order;
+    bool leaving;
+    uint64_t question;
     uint32_t node, rows;
     char token[TG_TOKEN_LEN];
 };
@@ -52,10 +55,7 @@ struct tg_worker {
     struct tg_httpd *httpd;
     struct tg_engine engine;
     struct tg_seat *seat; /* NULL: not in a cluster */
-    /* draining */
-    struct tg_timer drain_timer;
-    bool draining, cut;
-    uint64_t drain_until_ms, deadline_ms;
+    struct tg_closing closing;
 };
 
 /* ---- settings out of the configuration ---- */
@@ -98,70 +98,6 @@ static struct tg_upstream_options upstream_options(const struct tg_config *confi
         .connect_timeout_ms = (uint64_t)backends->connect_timeout_millis,
         .max_head = 65536,
     };
-}
-
-/* ---- draining ---- */
-
-static bool is_empty(const struct tg_worker *worker)
-{
-    return tg_connmgr_count(worker->engine.connmgr) == 0 && worker->engine.request_count == 0 &&
-           worker->engine.disconnects_waiting == 0 && tg_httpd_count(worker->httpd) == 0;
-}
-
-/* Closes that are due by now, so that clients do not all come back to the next gateway at once. */
-static void close_share(struct tg_worker *worker, uint64_t now)
-{
-    size_t open = tg_connmgr_count(worker->engine.connmgr);
-    size_t share = open;
-    if (now < worker->drain_until_ms) {
-        uint64_t ticks = (worker->drain_until_ms - now + DRAIN_TICK_MS - 1) / DRAIN_TICK_MS;
-        share = (open + (size_t)ticks - 1) / (size_t)ticks;
-    }
-    (void)tg_session_drain(&worker->engine, share);
-}
-
-static void on_drain_tick(struct tg_timer *timer)
-{
-    struct tg_worker *worker = TG_CONTAINER(timer, struct tg_worker, drain_timer);
-    uint64_t now = tg_loop_now_ms(worker->loop);
-    if (is_empty(worker) || now >= worker->deadline_ms + CUT_GRACE_MS) {
-        tg_loop_stop(worker->loop);
-        return;
-    }
-    if (now >= worker->deadline_ms) {
-        if (!worker->cut) {
-            worker->cut = true;
-            tg_log(worker->options.log, TG_LOG_WARN, "shutdown deadline passed, cutting what is left",
-                   TG_KV_INT("worker", worker->options.index),
-                   TG_KV_INT("connections", tg_connmgr_count(worker->engine.connmgr)),
-                   TG_KV_INT("requests", worker->engine.request_count));
-        }
-        tg_connmgr_cut(worker->engine.connmgr);
-        tg_engine_cut(&worker->engine);
-        tg_httpd_cut(worker->httpd);
-    } else {
-        close_share(worker, now);
-    }
-    tg_timer_start(worker->loop, timer, DRAIN_TICK_MS);
-}
-
-static void start_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms)
-{
-    uint64_t now = tg_loop_now_ms(worker->loop);
-    uint64_t until = now + drain_ms, deadline = now + deadline_ms;
-    if (!worker->draining) {
-        worker->draining = true;
-        worker->engine.draining = true;
-        worker->drain_until_ms = until;
-        worker->deadline_ms = deadline;
-        tg_httpd_drain(worker->httpd);
-        if (worker->seat != NULL) {
-            tg_seat_drain(worker->seat);
-        }
-    }
-    worker->drain_until_ms = until < worker->drain_until_ms ? until : worker->drain_until_ms;
-    worker->deadline_ms = deadline < worker->deadline_ms ? deadline : worker->deadline_ms;
-    tg_timer_start(worker->loop, &worker->drain_timer, 0);
 }
 
 /* ---- mail ---- */
@@ -219,8 +155,14 @@ static void on_mail(void *arg, struct tg_mail *base)
     case MAIL_RELOAD:
         reload(worker, mail->config);
         break;
-    case MAIL_DRAIN:
-        start_drain(worker, mail->drain_ms, mail->deadline_ms);
+    case MAIL_LEAVING:
+        worker->engine.leaving = mail->leaving;
+        break;
+    case MAIL_CLOSE:
+        tg_closing_begin(&worker->closing, &mail->order);
+        break;
+    case MAIL_STOP:
+        tg_closing_stop(&worker->closing);
         break;
     case MAIL_STATS:
         report_stats(worker, mail->question);
@@ -281,10 +223,27 @@ enum tg_err tg_worker_reload(struct tg_worker *worker, struct tg_config *config)
     return err;
 }
 
-enum tg_err tg_worker_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms)
+enum tg_err tg_worker_leaving(struct tg_worker *worker, bool leaving)
 {
-    const struct mail mail = {.kind = MAIL_DRAIN, .drain_ms = drain_ms, .deadline_ms = deadline_ms};
+    const struct mail mail = {.kind = MAIL_LEAVING, .leaving = leaving};
     return post(worker, &mail);
+}
+
+enum tg_err tg_worker_close(struct tg_worker *worker, const struct tg_closing_order *order)
+{
+    const struct mail mail = {.kind = MAIL_CLOSE, .order = *order};
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_stop(struct tg_worker *worker)
+{
+    const struct mail mail = {.kind = MAIL_STOP};
+    return post(worker, &mail);
+}
+
+bool tg_worker_quiet(const struct tg_worker *worker)
+{
+    return tg_closing_quiet(&worker->closing);
 }
 
 enum tg_err tg_worker_join(struct tg_worker *worker, uint32_t node, const char *token)
@@ -436,7 +395,7 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
     worker->options = *options;
     worker->config = tg_config_ref(options->config);
     tg_arena_pool_init(&worker->arenas, ARENA_CHUNKS);
-    tg_timer_init(&worker->drain_timer, on_drain_tick);
+    tg_closing_init(&worker->closing);
     struct tg_engine *engine = &worker->engine;
     tg_engine_init(engine);
     engine->log = options->log;
@@ -473,6 +432,12 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
         tg_worker_free(worker);
         return err;
     }
+    worker->closing.loop = worker->loop;
+    worker->closing.log = options->log;
+    worker->closing.worker = options->index;
+    worker->closing.engine = engine;
+    worker->closing.httpd = worker->httpd;
+    worker->closing.seat = worker->seat;
     *out = worker;
     return TG_OK;
 }
@@ -514,7 +479,7 @@ void tg_worker_free(struct tg_worker *worker)
         return;
     }
     struct tg_engine *engine = &worker->engine;
-    tg_timer_stop(&worker->drain_timer);
+    tg_closing_free(&worker->closing);
     tg_engine_abort(engine); /* what the grace was too short for, and what came in the last pass */
     tg_httpd_free(worker->httpd);
     if (worker->ws != NULL) {

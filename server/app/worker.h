@@ -10,6 +10,7 @@
 #include "connmgr/conn.h"
 #include "routes/metrics.h"
 #include "routes/throttle.h"
+#include "server/app/closing.h"
 #include "server/app/config.h"
 #include "server/app/linkstats.h"
 #include "server/front/httpd.h"
@@ -63,9 +64,15 @@ void tg_worker_free(struct tg_worker *worker);
 
 /* Mail; any thread. TG_EBUSY or TG_ENOMEM: not sent. */
 enum tg_err tg_worker_reload(struct tg_worker *worker, struct tg_config *config) TG_MUST_CHECK;
-/* Stops accepting, closes clients with 1001 spread over drain_ms, lets requests finish, ends the loop; at the
- * deadline it cuts what is left. A second call only shortens. */
-enum tg_err tg_worker_drain(struct tg_worker *worker, uint64_t drain_ms, uint64_t deadline_ms) TG_MUST_CHECK;
+/* Whether the node is on its way out, for /ping; nothing else changes. */
+enum tg_err tg_worker_leaving(struct tg_worker *worker, bool leaving) TG_MUST_CHECK;
+/* Refuses handshakes and closes clients, server/app/closing.h; the loop goes on until tg_worker_stop, or the
+ * order's end. */
+enum tg_err tg_worker_close(struct tg_worker *worker, const struct tg_closing_order *order) TG_MUST_CHECK;
+/* After tg_worker_close: stops accepting, and ends the loop when nothing is left. */
+enum tg_err tg_worker_stop(struct tg_worker *worker) TG_MUST_CHECK;
+/* No connection is left after tg_worker_close. Any thread. */
+bool tg_worker_quiet(const struct tg_worker *worker);
 /* The node has this number in the cluster, by this token (TG_TOKEN_LEN characters): connections may come. */
 enum tg_err tg_worker_join(struct tg_worker *worker, uint32_t node, const char *token) TG_MUST_CHECK;
 /* The number is lost: closes every connection, refuses new ones until the next number comes. */

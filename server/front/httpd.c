@@ -43,6 +43,11 @@ void tg_httpd_configure(struct tg_httpd *httpd, const struct tg_httpd_limits *li
     httpd->options.limits = *limits;
 }
 
+void tg_httpd_wind_down(struct tg_httpd *httpd)
+{
+    httpd->draining = true;
+}
+
 void tg_httpd_drain(struct tg_httpd *httpd)
 {
     struct tg_list *next;

@@ -64,6 +64,8 @@ enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd,
 void tg_httpd_configure_listener(struct tg_httpd *httpd, size_t index,
                                  const struct tg_httpd_listener_options *options);
 void tg_httpd_configure(struct tg_httpd *httpd, const struct tg_httpd_limits *limits);
+/* Answers from now on with Connection: close, and serves on. */
+void tg_httpd_wind_down(struct tg_httpd *httpd);
 /* Stops accepting, closes idle connections, answers from now on with Connection: close. What is being
  * streamed goes on to its end; tunnels do not end by this. */
 void tg_httpd_drain(struct tg_httpd *httpd);

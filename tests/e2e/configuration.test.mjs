@@ -134,7 +134,7 @@ describe('C93 the whole of section 9', () => {
         management: { auth: 'sigv4', errorTypeOn413: true, strictManagementArn: true, pushTimeoutMillis: 500 },
         throttling: { rateLimit: 100, burstLimit: 50, connectionRateLimit: 10, connectionBurstLimit: 5 },
         http: { maxRequestLineBytes: 4096, maxHeaderBytes: 8192, maxHeaders: 50, headerTimeoutSeconds: 5, bodyTimeoutSeconds: 5.5, keepAliveTimeoutSeconds: 30, maxBodyBytes: 1000000 },
-        shutdown: { drainSeconds: 1, deadlineSeconds: 2.5 },
+        drain: { graceSeconds: 1, closesPerSecond: 100, jitter: 0.2, deadlineSeconds: 2.5, closeCode: 4000, closeReason: 'back soon' },
         log: { level: 'debug', format: 'text' },
         registry: { type: 'memory' },
         apis: [appApi({ settings, hosts: ['chat.example.com'] })],

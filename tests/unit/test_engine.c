@@ -233,32 +233,70 @@ static void drains(void **state)
     world->engine.draining = true;
     client_says(&clients[0], "one");
     client_says(&clients[0], "two"); /* waits for its turn */
+    world->engine.drain_code = 1012;
+    world->engine.drain_reason = TG_LIT("Service restart");
     /* Who has a message in work is answered first. */
-    assert_int_equal(tg_session_drain(&world->engine, 2), 2);
+    assert_int_equal(tg_session_staying(&world->engine), 3);
+    tg_session_drain(&world->engine, 2);
+    assert_int_equal(tg_session_staying(&world->engine), 1);
     assert_int_equal(clients[0].socket->closes + clients[2].socket->closes, 0);
-    assert_int_equal(clients[1].socket->close_code, 1001);
-    assert_string_equal(clients[1].socket->close_reason, "Going away");
+    assert_int_equal(clients[1].socket->close_code, 1012);
+    assert_string_equal(clients[1].socket->close_reason, "Service restart");
     client_says(&clients[0], "too late");
     call_answers(&world->upstream, 1, 200, "1");
     assert_int_equal(clients[0].socket->closes, 0);
     call_answers(&world->upstream, 1, 200, "2");
     assert_string_equal(client_hears(&clients[0]), "1\n2\n");
-    assert_int_equal(clients[0].socket->close_code, 1001);
-    assert_int_equal(tg_session_drain(&world->engine, 5), 0);
-    assert_int_equal(tg_session_drain(&world->engine, 5), 0);
+    assert_int_equal(clients[0].socket->close_code, 1012);
+    tg_session_drain(&world->engine, 5);
+    tg_session_drain(&world->engine, 5);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(clients[i].socket->closes, 1);
-        client_ends(&clients[i], 1001, "Going away");
+        client_ends(&clients[i], 1012, "Service restart");
         call_answers(&world->upstream, world->upstream.count - 1, 200, "");
     }
     /* A handshake under way gets in, and its connection is the next to be closed. */
     call_answers(&world->upstream, 0, 200, "");
     assert_int_equal(late.upgrades, 1);
-    assert_int_equal(tg_session_drain(&world->engine, 5), 0);
-    client_ends(&late, 1001, "Going away");
+    assert_int_equal(tg_session_staying(&world->engine), 1);
+    tg_session_drain(&world->engine, 5);
+    client_ends(&late, 1012, "Service restart");
+    assert_int_equal(tg_session_staying(&world->engine), 0);
     call_answers(&world->upstream, 0, 200, "");
     client_dial(&late, world, "app");
     assert_int_equal(late.status, 503);
+}
+
+/* Those whose turn has come lie behind the others, also when some came later. */
+static void closes_all_at_last(void **state)
+{
+    struct world *world = *state;
+    struct client clients[2], late = {0};
+    open_client(&clients[0], world);
+    open_client(&clients[1], world);
+    client_dial(&late, world, "app");
+    world->engine.draining = true;
+    world->engine.drain_code = 4001;
+    client_says(&clients[0], "one");
+    tg_session_drain(&world->engine, 1);
+    assert_int_equal(clients[0].socket->closes, 0);
+    call_answers(&world->upstream, 0, 200, "");
+    assert_int_equal(late.upgrades, 1);
+    tg_session_drain(&world->engine, 1);
+    assert_int_equal(late.socket->close_code, 4001);
+    assert_int_equal(clients[0].socket->closes + clients[1].socket->closes, 0);
+    tg_session_close_all(&world->engine);
+    assert_int_equal(clients[0].socket->close_code, 4001);
+    assert_int_equal(clients[1].socket->close_code, 4001);
+    client_ends(&late, 4001, "");
+    client_ends(&clients[0], 4001, "");
+    client_ends(&clients[1], 4001, "");
+    while (world->upstream.count > 0) {
+        call_answers(&world->upstream, 0, 200, "");
+    }
+    tg_session_close_all(&world->engine);
+    assert_int_equal(world->engine.session_count, 0);
+    assert_int_equal(world->engine.sessions_draining, 0);
 }
 
 static void gives_up_at_the_deadline(void **state)
@@ -334,6 +372,7 @@ int main(void)
         TEST(reloads_under_requests),
         TEST(closes_connections_of_an_api_that_went),
         TEST(drains),
+        TEST(closes_all_at_last),
         TEST(still_tells_of_ends_behind_the_deadline),
         TEST(gives_up_at_the_deadline),
     };

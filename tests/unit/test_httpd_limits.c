@@ -158,6 +158,27 @@ static void takes_its_time_where_nothing_limits_it(void **state)
 
 /* ---- draining and limits ---- */
 
+static void winds_down(void **state)
+{
+    struct world *world = *state;
+    struct client idle, fresh;
+    client_open(&idle, world);
+    client_send(&idle, GET("/"));
+    assert_answer(&idle, 200, "GET / ");
+    tg_httpd_wind_down(world->httpd);
+    client_send(&idle, GET("/again")); /* is still served, once */
+    assert_answer(&idle, 200, "GET /again ");
+    assert_true(says_close(&idle));
+    assert_closed(&idle);
+    client_open(&fresh, world); /* and so is who comes now */
+    client_send(&fresh, GET("/fresh"));
+    assert_answer(&fresh, 200, "GET /fresh ");
+    assert_true(says_close(&fresh));
+    assert_closed(&fresh);
+    client_close(&idle);
+    client_close(&fresh);
+}
+
 static void drains(void **state)
 {
     struct world *world = *state;
@@ -312,6 +333,7 @@ int main(void)
         HTTPD_TEST(ends_slow_readers),
         HTTPD_TEST(ends_idle_connections),
         HTTPD_TEST(takes_its_time_where_nothing_limits_it),
+        HTTPD_TEST(winds_down),
         HTTPD_TEST(drains),
         HTTPD_TEST(holds_to_the_limit_of_connections),
         HTTPD_TEST(asks_whether_silent_clients_are_there),

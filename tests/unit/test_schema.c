@@ -94,7 +94,11 @@ static void test_defaults(void **state)
     assert_true(c->http.header_timeout_seconds == 10);
     assert_int_equal(c->backends.max_connections_per_origin, 256);
     assert_true(c->backends.dns_negative_ttl_seconds == 2);
-    assert_true(c->shutdown.drain_seconds == 5 && c->shutdown.deadline_seconds == 30);
+    assert_true(c->drain.grace_seconds == 0 && c->drain.deadline_seconds == 30);
+    assert_true(c->drain.closes_per_second == 500 && c->drain.jitter == 0.5);
+    assert_int_equal(c->drain.close_code, 1012);
+    assert_text(c->drain.close_reason, "Service restart");
+    assert_false(c->admin.allow_remote_control);
     assert_text(c->model.region, "us-east-1");
     assert_text(c->model.account_id, "000000000000");
     assert_int_equal(c->model.management.auth, TG_MANAGEMENT_SIGV4);
@@ -460,6 +464,14 @@ static void test_values_that_do_not_go(void **state)
          "t:4: registry.url: before the @ stands user:password, or :password for the default user"},
         {API("") "registry: {type: redis, url: 'redis://h', tlsConfig: {caFile: x}}\n",
          "t:4: registry.tlsConfig: has no effect without a rediss:// URL"},
+        {API("") "drain: {graceSeconds: 30}\n",
+         "t:4: drain.graceSeconds: must be less than deadlineSeconds, which is 30"},
+        {API("") "drain: {closeCode: 1006}\n",
+         "t:4: drain.closeCode: expected 1000 to 1003, 1007 to 1014 or 3000 to 4999"},
+        {API("") "drain: {closeCode: 1015}\n",
+         "t:4: drain.closeCode: expected 1000 to 1003, 1007 to 1014 or 3000 to 4999"},
+        {API("") "drain: {jitter: 1.5}\n", "t:4: drain.jitter: must be 0 to 1"},
+        {API("") "drain: {}\nshutdown: {}\n", "t:5: shutdown: is the former name of drain; leave it out"},
         {API("") "registry: {cluster: 'a{b}'}\n",
          "t:4: registry.cluster: expected letters, digits, -, _ and ."},
         {API("") "registry: {leaseSeconds: 0.01}\n", "t:4: registry.leaseSeconds: must be at least 0.1"},

@@ -66,7 +66,7 @@ function complete(config, port, adminPort, registry) {
     accountId: ACCOUNT,
     management: { auth: 'sigv4' },
     credentials: [{ ...ADMIN_KEY, policy: ALLOW_ALL }],
-    shutdown: { drainSeconds: 0, deadlineSeconds: 5 },
+    drain: { closesPerSecond: 0, deadlineSeconds: 5 },
     log: { level: 'info', format: 'json' },
     ...(registry ? { registry } : {}),
     ...config,
