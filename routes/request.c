@@ -29,7 +29,7 @@ enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind, 
     request->model = tg_model_ref(engine->model);
     request->kind = kind;
     request->time_ms = tg_loop_wall_ms(engine->loop);
-    request->start_ns = tg_loop_now_ns();
+    request->start_ns = kind == TG_REQUEST_HTTP ? tg_loop_now_ns() : 0;
     request->authorizer_latency_ms = -1;
     request->integration_latency_ms = -1;
     tg_timer_init(&request->timer, timer_fired);
@@ -201,11 +201,12 @@ static enum tg_err integrate(struct tg_request *request)
         return err;
     }
     request->integration_called = true;
-    if (request->trace_id[0] == '\0' &&
-        request->route->integration->integration_type != TG_INTEGRATION_MOCK) {
-        tg_trace_id_make(&request->engine->rng, &request->headers, request->time_ms, request->trace_id);
+    if (request->route->integration->integration_type != TG_INTEGRATION_MOCK) { /* which asks nobody */
+        if (request->trace_id[0] == '\0') {
+            tg_trace_id_make(&request->engine->rng, &request->headers, request->time_ms, request->trace_id);
+        }
+        request->integration_start_ns = tg_loop_now_ns();
     }
-    request->integration_start_ns = tg_loop_now_ns();
     return tg_integrate(request);
 }
 
@@ -229,6 +230,8 @@ static tg_phase_fn *const *const phases[] = {
 
 static void count_http(struct tg_request *request)
 {
+    uint64_t latency_ns = tg_loop_now_ns() - request->start_ns;
+    request->response_latency_ms = (int64_t)(latency_ns / 1000000);
     struct tg_slice route = request->route != NULL ? request->route->route_key : TG_EMPTY;
     struct tg_http_metrics *series = tg_metrics_http_series(request->engine->metrics, request->api->api_id,
                                                             request->stage->stage_name, route);
@@ -243,7 +246,7 @@ static void count_http(struct tg_request *request)
     if (request->fault == TG_FAULT_THROTTLED) {
         tg_metric_add(&series->throttled, 1);
     }
-    tg_metrics_observe(&series->latency, tg_loop_now_ns() - request->start_ns);
+    tg_metrics_observe(&series->latency, latency_ns);
     if (request->integration_called && request->integration_latency_ms >= 0) {
         tg_metrics_observe(&series->integration_latency, request->integration_latency_ns);
     }
@@ -316,7 +319,6 @@ static void finish(struct tg_request *request)
     if (request->kind == TG_REQUEST_HTTP) {
         tg_http_reply(request);
     }
-    request->response_latency_ms = (int64_t)((tg_loop_now_ns() - request->start_ns) / 1000000);
     if (request->fault != TG_FAULT_NONE) {
         log_fault(request);
     }

@@ -49,8 +49,8 @@ struct tg_request {
     char message_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_message_id */
     char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; empty until a back end is called */
     int64_t time_ms;                        /* wall clock */
-    uint64_t start_ns;
-    int disconnect_code; /* DISCONNECT */
+    uint64_t start_ns;                      /* HTTP */
+    int disconnect_code;                    /* DISCONNECT */
     struct tg_slice disconnect_reason;
 
     /* Input. */
@@ -87,7 +87,7 @@ struct tg_request {
     uint64_t integration_start_ns, integration_latency_ns;
     int64_t integration_latency_ms; /* -1: none, or a kind that has none (MOCK) */
     int integration_status;         /* 0: none */
-    int64_t response_latency_ms;
+    int64_t response_latency_ms;    /* likewise */
 };
 
 /* An empty request on the engine's current model, linked into engine->requests, times set. */

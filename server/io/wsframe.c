@@ -116,14 +116,48 @@ static int take_head_byte(struct tg_wsframe *frames, char byte)
     return 0;
 }
 
+/* The same for a whole header at once, as most come: how many bytes that takes, up to where *code tells of a
+ * violation. 0: not all of it is there. */
+static size_t take_head(struct tg_wsframe *frames, const char *bytes, size_t len, int *code)
+{
+    if (frames->head_len > 0 || len < 2 + MASK_LEN) {
+        return 0;
+    }
+    memcpy(frames->head, bytes, 2);
+    size_t end = length_end(frames);
+    if (len < end + MASK_LEN) {
+        return 0;
+    }
+    memcpy(frames->head + 2, bytes + 2, end + MASK_LEN - 2);
+    if ((*code = check_first_byte(frames)) != 0) {
+        return 1;
+    }
+    if ((*code = check_second_byte(frames)) != 0) {
+        return 2;
+    }
+    if ((*code = check_length(frames)) != 0) {
+        return end;
+    }
+    frames->head_len = (uint8_t)(end + MASK_LEN);
+    frames->in_payload = true;
+    frames->mask_at = 0;
+    frames->control_len = 0;
+    return frames->head_len;
+}
+
 /* ---- the payload ---- */
 
 static void unmask(struct tg_wsframe *frames, char *bytes, size_t len)
 {
     const unsigned char *mask = frames->head + frames->head_len - MASK_LEN;
     unsigned char key[sizeof(uint64_t)];
-    for (size_t i = 0; i < sizeof key; i++) {
-        key[i] = mask[(frames->mask_at + i) % MASK_LEN];
+    if (frames->mask_at == 0) {
+        memcpy(key, mask, MASK_LEN);
+        memcpy(key + MASK_LEN, mask, MASK_LEN);
+    } else {
+        for (size_t i = 0; i < sizeof key; i++) {
+            key[i] = mask[(frames->mask_at + i) % MASK_LEN];
+        }
     }
     tg_bytes_mask(bytes, len, key);
     frames->mask_at = (uint8_t)((frames->mask_at + len) % MASK_LEN);
@@ -237,6 +271,9 @@ size_t tg_wsframe_next(struct tg_wsframe *frames, char *bytes, size_t len, struc
     size_t used = 0;
     int code = 0;
     *event = (struct tg_wsframe_event){.kind = TG_WSFRAME_NONE};
+    if (!frames->in_payload) {
+        used = take_head(frames, bytes, len, &code);
+    }
     while (used < len && !frames->in_payload && code == 0) {
         code = take_head_byte(frames, bytes[used++]);
     }
