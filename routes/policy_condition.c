@@ -221,14 +221,9 @@ static bool compare(enum relation relation, double left, double right)
     }
 }
 
-/* Whether the address is in the range. IPv4 ranges count 96 bits more, so the families never meet. */
 static bool network_holds(const struct tg_policy_operand *network, const struct tg_policy_operand *address)
 {
-    size_t bytes = network->prefix / 8;
-    unsigned rest = network->prefix % 8;
-    unsigned char mask = (unsigned char)(0xff00u >> rest);
-    return address->prefix == 128 && memcmp(network->address, address->address, bytes) == 0 &&
-           (rest == 0 || ((network->address[bytes] ^ address->address[bytes]) & mask) == 0);
+    return address->network.bits == 128 && tg_network_holds(&network->network, &address->network);
 }
 
 /* Each of the six parts by itself; colons in the last one are part of it. */

@@ -3,6 +3,7 @@
 #define TG_ROUTES_POLICY_CONDITION_H
 
 #include "routes/policy.h"
+#include "server/io/network.h"
 
 struct tg_policy_condition;
 
@@ -21,9 +22,8 @@ bool tg_policy_conditions_hold(const struct tg_policy_conditions *conditions, tg
 /* A value to compare with. What it holds beside the text depends on the kind of the operator. */
 struct tg_policy_operand {
     struct tg_slice text;
-    double number;             /* numbers; dates as seconds since 1970; booleans as 0 and 1 */
-    unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d */
-    unsigned prefix;           /* bits of the address that count */
+    double number; /* numbers; dates as seconds since 1970; booleans as 0 and 1 */
+    struct tg_network network;
 };
 
 /* Readers of operands: false when the text is none. */

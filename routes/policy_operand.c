@@ -1,5 +1,4 @@
 /* Texts of policies and requests as numbers, dates and networks. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,7 +6,7 @@
 
 #include "routes/policy_condition.h"
 
-enum { NUMBER_MAX = 64, V4_PREFIX = 96 };
+enum { NUMBER_MAX = 64 };
 
 bool tg_policy_read_number(struct tg_slice text, struct tg_policy_operand *out)
 {
@@ -143,39 +142,7 @@ bool tg_policy_read_date(struct tg_slice text, struct tg_policy_operand *out)
     return true;
 }
 
-static bool is_mapped(const unsigned char address[16])
-{
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    return memcmp(address, mapped, sizeof mapped) == 0;
-}
-
 bool tg_policy_read_network(struct tg_slice text, struct tg_policy_operand *out)
 {
-    char copy[INET6_ADDRSTRLEN];
-    unsigned char address[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    uint64_t prefix;
-    struct tg_slice bits, host = tg_slice_cut(text, '/', &bits);
-    if (host.len == 0 || host.len >= sizeof copy || tg_slice_find(host, '\0') < host.len) {
-        return false;
-    }
-    memcpy(copy, host.ptr, host.len);
-    copy[host.len] = '\0';
-    bool v4 = inet_pton(AF_INET, copy, address + 12) == 1;
-    if (!v4 && inet_pton(AF_INET6, copy, address) != 1) {
-        return false;
-    }
-    if (bits.ptr == NULL) {
-        prefix = 128;
-    } else if (tg_slice_to_u64(bits, &prefix) != TG_OK || prefix > (v4 ? 32 : 128)) {
-        return false;
-    } else if (v4) {
-        prefix += V4_PREFIX;
-    }
-    /* A range of IPv6 that reaches beyond the mapped addresses is not one of IPv4, and has no such member. */
-    if (is_mapped(address) && prefix < V4_PREFIX) {
-        return false;
-    }
-    memcpy(out->address, address, sizeof address);
-    out->prefix = (unsigned)prefix;
-    return true;
+    return tg_network_parse(text, &out->network) == TG_OK;
 }

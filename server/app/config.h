@@ -7,7 +7,8 @@
 #include "routes/model.h"
 #include "server/base/buf.h"
 #include "server/base/log.h"
-#include "server/io/address.h"
+#include "server/front/proxyproto.h"
+#include "server/io/network.h"
 #include "server/io/redis_url.h"
 
 struct tg_listener_settings {
@@ -15,8 +16,11 @@ struct tg_listener_settings {
     struct tg_slice address; /* 127.0.0.1:8080, [::]:8080, :8080, unix:/path */
     int64_t backlog;         /* 4096 */
     int64_t unix_mode;       /* unixMode: permissions of a unix socket, octal in the file; 0660 */
+    enum tg_proxy_protocol proxy_protocol;
+    struct tg_strings trusted_proxies;
     /* compiled */
     struct tg_address socket_address;
+    struct tg_networks trusted;
 };
 
 struct tg_listeners {

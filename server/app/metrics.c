@@ -45,6 +45,12 @@ static enum tg_err put(struct tg_buf *out, const char *name, const char *type, c
       "Connections refused: no descriptors or over the limit")                                               \
     X(malformed, "tidegate_http_malformed_total", "counter", "Requests that could not be read")              \
     X(timed_out, "tidegate_http_timed_out_total", "counter", "Requests that were too slow")                  \
+    X(proxy_untrusted, "tidegate_proxy_untrusted_total", "counter",                                          \
+      "Connections refused: PROXY protocol, but the peer is not in trustedProxies")                          \
+    X(proxy_malformed, "tidegate_proxy_malformed_total", "counter",                                          \
+      "Connections refused: PROXY header missing or wrong")                                                  \
+    X(proxy_timed_out, "tidegate_proxy_timed_out_total", "counter",                                          \
+      "Connections refused: no whole PROXY header in time")                                                  \
     X(bytes_in, "tidegate_http_bytes_in_total", "counter", "Bytes read by the HTTP server")                  \
     X(bytes_out, "tidegate_http_bytes_out_total", "counter", "Bytes written by the HTTP server")
 

@@ -19,6 +19,9 @@ const struct tg_schema tg_schema_tls = {
     .name = "tlsConfig", SCHEMA(tg_tls_config, tls_rows),
     .help = "TLS towards a back end. `caFile` and `insecureSkipVerification` go beyond the API model."};
 
+static const struct tg_option_name proxy_protocols[] = {
+    {.name = "off", .value = TG_PROXY_OFF}, {.name = "v1", .value = TG_PROXY_V1},
+    {.name = "v2", .value = TG_PROXY_V2}, {.name = "any", .value = TG_PROXY_ANY}, {0}};
 static const struct tg_option listener_rows[] = {
     {.type = TG_OPTION_WHERE, AT(tg_listener_settings, where)},
     {"address", TG_OPTION_STRING, TG_OPTION_REQUIRED | TG_OPTION_RESTART, AT(tg_listener_settings, address), .min = 1,
@@ -27,6 +30,10 @@ static const struct tg_option listener_rows[] = {
      .help = "Connections that may wait to be accepted."},
     {"unixMode", TG_OPTION_OCTAL, TG_OPTION_RESTART, AT(tg_listener_settings, unix_mode), .fallback = "0660", .max = 0777,
      .help = "Permissions of a unix socket."},
+    {"proxyProtocol", TG_OPTION_ENUM, AT(tg_listener_settings, proxy_protocol), .fallback = "off", .names = proxy_protocols,
+     .help = "The PROXY protocol header with which a load balancer says who the client is: demanded of every connection, in version 1, version 2 or either (`any`). See [operations.md](operations.md#behind-a-load-balancer)."},
+    {"trustedProxies", TG_OPTION_STRINGS, AT(tg_listener_settings, trusted_proxies), .min = 1, .max = 64,
+     .help = "With `proxyProtocol`: addresses and ranges (`10.0.0.0/8`, `2001:db8::/32`) of the load balancers. Nobody else may connect. A unix socket takes none: `unixMode` says who may."},
 };
 static const struct tg_schema listener_schema = {
     .name = "listeners", SCHEMA(tg_listener_settings, listener_rows), .check = tg_check_listener,

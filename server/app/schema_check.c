@@ -40,12 +40,46 @@ static void check_address(struct tg_options_report *report, const struct tg_doc_
     }
 }
 
+/* A header says what the client's address is: only those may send one whose word counts. */
+static void check_proxies(struct tg_options_report *report, const struct tg_doc_node *node,
+                          struct tg_listener_settings *listener)
+{
+    const struct tg_strings *texts = &listener->trusted_proxies;
+    bool is_unix = listener->socket_address.storage.ss_family == AF_UNIX;
+    bool is_on = listener->proxy_protocol != TG_PROXY_OFF;
+    if (is_on && !is_unix && texts->count == 0) {
+        tg_options_error(report, node, "trustedProxies",
+                         "is missing: with proxyProtocol, who connects says what the client's address is; "
+                         "list your load balancers");
+    } else if (!is_on && texts->count > 0) {
+        tg_options_error(report, node, "trustedProxies", "has no effect without proxyProtocol");
+    } else if (is_unix && texts->count > 0) {
+        tg_options_error(report, node, "trustedProxies",
+                         "peers of a unix socket have no address: unixMode says who may connect");
+    }
+    struct tg_network *items = tg_arena_zalloc(report->arena, (texts->count + 1) * sizeof *items);
+    if (items == NULL) {
+        report->out_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < texts->count; i++) {
+        if (tg_network_parse(texts->items[i], &items[i]) != TG_OK) {
+            tg_options_error(report, tg_doc_get(node, TG_LIT("trustedProxies"))->members[i].value, NULL,
+                             "\"%.*s\": expected an address or a range as 10.0.0.0/8 or 2001:db8::/32",
+                             TG_FMT(texts->items[i]));
+            return;
+        }
+    }
+    listener->trusted = (struct tg_networks){items, texts->count};
+}
+
 void tg_check_listener(struct tg_options_report *report, const struct tg_doc_node *node,
                        struct tg_slice scope, void *target)
 {
     (void)scope;
     struct tg_listener_settings *listener = target;
     check_address(report, node, listener->address, &listener->socket_address);
+    check_proxies(report, node, listener);
 }
 
 void tg_check_admin(struct tg_options_report *report, const struct tg_doc_node *node, struct tg_slice scope,

@@ -84,6 +84,8 @@ static struct tg_httpd_listener_options listener_options(const struct tg_listene
 {
     return (struct tg_httpd_listener_options){
         .port = tg_address_port(&settings->socket_address),
+        .proxy = settings->proxy_protocol,
+        .trusted = settings->trusted,
     };
 }
 

@@ -17,6 +17,7 @@ enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd
     httpd->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     tg_list_init(&httpd->connections);
     tg_list_init(&httpd->listeners);
+    tg_list_init(&httpd->newcomers);
     *out = httpd;
     return TG_OK;
 }

@@ -10,15 +10,18 @@
 
 #include "routes/exchange.h"
 #include "server/base/log.h"
+#include "server/front/proxyproto.h"
 #include "server/front/ws.h"
 #include "server/io/loop.h"
+#include "server/io/network.h"
 
 struct tg_httpd;
 
 struct tg_httpd_limits {
     size_t max_request_line, max_head, max_headers; /* bytes, bytes, fields */
     uint64_t max_requests;                          /* per connection; 0: no limit */
-    uint64_t header_timeout_ms; /* from the accept, or the first byte, to the end of a head; 0: none */
+    uint64_t header_timeout_ms; /* from the accept, or the first byte, to the end of a head; 0: none. Of a
+                                   PROXY header by itself */
     /* Of a body that is read whole, once asked for. Where bodies and answers are streamed: the time in which
      * a client must send, or take, some of what is to come; 0: none. */
     uint64_t body_timeout_ms;
@@ -33,6 +36,8 @@ struct tg_httpd_counters {
     _Atomic(uint64_t) refused;               /* over the limit of connections or descriptors */
     _Atomic(uint64_t) malformed;             /* requests answered 400, 414, 431, 501, 505 */
     _Atomic(uint64_t) timed_out;             /* slow heads, bodies and readers */
+    /* Closed for want of a PROXY header: a peer that may send none, a wrong one, none in time. */
+    _Atomic(uint64_t) proxy_untrusted, proxy_malformed, proxy_timed_out;
     _Atomic(uint64_t) bytes_in, bytes_out;
 };
 
@@ -50,7 +55,11 @@ struct tg_httpd_options {
 
 /* How newcomers of one listening socket are taken. */
 struct tg_httpd_listener_options {
-    uint16_t port; /* the one that clients see; 0 for unix sockets */
+    uint16_t port;                /* the one that clients see; 0 for unix sockets */
+    enum tg_proxy_protocol proxy; /* off: a header is neither demanded nor understood */
+    /* Who may send one; borrowed until other options take their place. Peers of unix sockets all may: the
+     * socket's permissions say who they are. */
+    struct tg_networks trusted;
 };
 
 enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out) TG_MUST_CHECK;

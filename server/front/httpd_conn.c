@@ -47,8 +47,7 @@ void http_conn_free(struct http_conn *conn)
     tg_timer_stop(&conn->timer);
     tg_task_cancel(&conn->resume);
     tg_list_remove(&conn->node);
-    conn->httpd->count--;
-    atomic_store_explicit(&conn->httpd->counters.open, conn->httpd->count, memory_order_relaxed);
+    http_closed(conn->httpd);
     tg_buf_free(&conn->in);
     tg_buf_free(&conn->out);
     free(conn);
@@ -358,8 +357,7 @@ void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip,
     tg_timer_init(&conn->timer, on_timer);
     tg_task_init(&conn->resume, on_resume);
     tg_list_append(&httpd->connections, &conn->node);
-    httpd->count++;
-    atomic_store_explicit(&httpd->counters.open, httpd->count, memory_order_relaxed);
+    http_opened(httpd);
     http_conn_time(conn, &conn->in_due_ms, httpd->options.limits.header_timeout_ms);
     http_conn_want(conn);
 }

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "server/front/httpd_private.h"
-#include "server/io/address.h"
+#include "server/front/newcomer.h"
 
 enum {
     ACCEPTS_PER_PASS = 64, /* so that a storm of newcomers does not starve those who are there */
@@ -20,14 +19,10 @@ enum {
     ALIVE_PROBES = 4
 };
 
-struct tg_listener {
-    struct tg_list node;
-    struct tg_httpd *httpd;
-    struct tg_poll *poll;
-    struct tg_timer pause;
-    int fd;
-    struct tg_httpd_listener_options options;
-};
+void http_admit(struct tg_listener *listener, int fd, struct tg_slice source_ip, uint16_t port)
+{
+    http_conn_accept(listener->httpd, fd, source_ip, port);
+}
 
 static void take(struct tg_listener *listener, int fd, const struct tg_address *peer)
 {
@@ -40,8 +35,12 @@ static void take(struct tg_listener *listener, int fd, const struct tg_address *
         (void)close(fd);
         return;
     }
+    if (listener->options.proxy != TG_PROXY_OFF) {
+        http_newcomer_take(listener, fd, peer);
+        return;
+    }
     size_t len = tg_address_ip(peer, ip);
-    http_conn_accept(httpd, fd, tg_slice_make(ip, len), listener->options.port);
+    http_admit(listener, fd, tg_slice_make(ip, len), listener->options.port);
 }
 
 static void take_reserve(struct tg_httpd *httpd)
@@ -156,6 +155,7 @@ void tg_httpd_configure_listener(struct tg_httpd *httpd, size_t index,
 void http_listeners_close(struct tg_httpd *httpd)
 {
     struct tg_list *node;
+    http_newcomers_close(httpd);
     while ((node = tg_list_pop(&httpd->listeners)) != NULL) {
         struct tg_listener *listener = TG_CONTAINER(node, struct tg_listener, node);
         tg_timer_stop(&listener->pause);

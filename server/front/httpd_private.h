@@ -8,19 +8,28 @@
 #include "server/io/http1.h"
 #include "server/io/transport.h"
 
-struct tg_listener; /* httpd_listen.c */
+struct tg_listener {
+    struct tg_list node; /* httpd->listeners */
+    struct tg_httpd *httpd;
+    struct tg_poll *poll;
+    struct tg_timer pause;
+    int fd;
+    struct tg_httpd_listener_options options;
+};
 
 struct tg_httpd {
     struct tg_httpd_options options;
     struct tg_list connections;
     struct tg_list listeners;
-    size_t count;
-    int reserve_fd; /* kept for the moment when descriptors run out; -1: none */
+    struct tg_list newcomers; /* of their listeners, which they do not outlive (newcomer.h) */
+    size_t count;             /* of connections and newcomers */
+    int reserve_fd;           /* kept for the moment when descriptors run out; -1: none */
     bool draining;
     int64_t date_s; /* second that `date` tells */
     char date[TG_TIME_TEXT_MAX];
     char scratch[65536]; /* where sockets are read into */
     struct tg_httpd_counters counters;
+    uint64_t refusal_told_ms, refusals_untold; /* newcomer.c: what of it is in the log */
 };
 
 /* What a connection is doing. */
@@ -194,12 +203,28 @@ void http_shut(struct tg_exchange *base);
 /* The handler has ended a tunnel. */
 void http_tunnel_end(struct http_exchange *exchange, bool whole);
 
+/* ---- httpd_listen.c ---- */
+
 void http_listeners_close(struct tg_httpd *httpd);
+/* Makes a connection of a client at this address, which came to this port, of an accepted descriptor. */
+void http_admit(struct tg_listener *listener, int fd, struct tg_slice source_ip, uint16_t port);
 
 static inline void http_count(_Atomic(uint64_t) *counter, uint64_t amount)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
                           memory_order_relaxed);
+}
+
+static inline void http_opened(struct tg_httpd *httpd)
+{
+    httpd->count++;
+    atomic_store_explicit(&httpd->counters.open, httpd->count, memory_order_relaxed);
+}
+
+static inline void http_closed(struct tg_httpd *httpd)
+{
+    httpd->count--;
+    atomic_store_explicit(&httpd->counters.open, httpd->count, memory_order_relaxed);
 }
 
 #endif

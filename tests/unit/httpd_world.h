@@ -43,6 +43,7 @@ struct world {
     struct tg_httpd_options options;
     struct tg_httpd *httpd;
     struct tg_address address;
+    struct tg_httpd_listener_options listener; /* its port is the address's */
     struct tg_timer nudge, watchdog;
     bool expired;
     enum script script;
@@ -187,8 +188,8 @@ static inline void start_listening(struct world *world)
     assert_int_equal(bind(fd, name, world->address.len), 0);
     assert_int_equal(listen(fd, 128), 0);
     assert_int_equal(getsockname(fd, name, &world->address.len), 0);
-    const struct tg_httpd_listener_options options = {.port = tg_address_port(&world->address)};
-    assert_int_equal(tg_httpd_listen(world->httpd, fd, &options), TG_OK);
+    world->listener.port = tg_address_port(&world->address);
+    assert_int_equal(tg_httpd_listen(world->httpd, fd, &world->listener), TG_OK);
 }
 
 static inline int world_setup(void **state)
@@ -258,7 +259,7 @@ static inline void client_open(struct client *client, struct world *world)
     tg_buf_init(&client->in, SIZE_MAX);
     tg_buf_init(&client->body, SIZE_MAX);
     tg_arena_init(&client->arena, NULL);
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    client->fd = socket(world->address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(client->fd >= 0);
     assert_int_equal(connect(client->fd, (struct sockaddr *)&world->address.storage, world->address.len), 0);
 }

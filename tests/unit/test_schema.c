@@ -73,6 +73,7 @@ static void assert_message(struct fixture *f, const char *text, bool is_error, c
     GATEWAY "apis:\n- {apiId: a, name: a, protocolType: WEBSOCKET, routeSelectionExpression: "               \
             "$request.body.a" more "}\n"
 
+#define AN_API         "apis:\n- {apiId: a, name: a, protocolType: HTTP}\n"
 #define HTTP_API(more) GATEWAY "apis: [{apiId: a, name: a, protocolType: HTTP, " more "}]\n"
 
 static void test_defaults(void **state)
@@ -288,6 +289,29 @@ static void test_gateway_options_are_bound(void **state)
     assert_int_equal(c->model.credentials.items[0].policy_node->type, TG_DOC_MAPPING);
 }
 
+static void test_listeners_behind_proxies(void **state)
+{
+    struct fixture *f = *state;
+    assert_clean(f,
+                 AN_API "listeners:\n"
+                        "- {address: ':1', proxyProtocol: any, trustedProxies: [10.0.0.0/8, '2001:db8::1']}\n"
+                        "- {address: 'unix:/x', proxyProtocol: v2}\n"
+                        "- {address: ':2', proxyProtocol: off}\n"
+                        "- {address: ':3'}\n"
+                        "- {address: ':4', proxyProtocol: v1, trustedProxies: [0.0.0.0/0]}\n");
+    const struct tg_listener_settings *rows = f->config.listeners.items;
+    static const enum tg_proxy_protocol expected[] = {TG_PROXY_ANY, TG_PROXY_V2, TG_PROXY_OFF, TG_PROXY_OFF,
+                                                      TG_PROXY_V1};
+    struct tg_address peer;
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(rows[i].proxy_protocol, expected[i]);
+    }
+    assert_int_equal(tg_address_parse(TG_LIT("[2001:db8::1]:5"), &peer), TG_OK);
+    assert_true(tg_networks_hold(&rows[0].trusted, &peer));
+    assert_false(tg_networks_hold(&rows[1].trusted, &peer));
+    assert_false(tg_networks_hold(&rows[4].trusted, &peer));
+}
+
 struct row {
     const char *text, *message;
 };
@@ -480,6 +504,19 @@ static void test_values_that_do_not_go(void **state)
         {API("") "accountId: 12345678901x\n", "t:4: accountId: expected twelve digits"},
         {API("") "admin: {address: '127.0.0.1:8080'}\n",
          "t:1: listeners[0].address: is that of admin as well"},
+        {AN_API "listeners: [{address: ':1', proxyProtocol: v2}]\n",
+         "t:3: listeners[0].trustedProxies: is missing: with proxyProtocol, who connects says what the "
+         "client's address is; list your load balancers"},
+        {AN_API "listeners: [{address: ':1', trustedProxies: [10.0.0.0/8]}]\n",
+         "t:3: listeners[0].trustedProxies: has no effect without proxyProtocol"},
+        {AN_API "listeners: [{address: 'unix:/x', proxyProtocol: any, trustedProxies: [10.0.0.0/8]}]\n",
+         "t:3: listeners[0].trustedProxies: peers of a unix socket have no address: unixMode says who may "
+         "connect"},
+        {AN_API "listeners: [{address: ':1', proxyProtocol: v1, trustedProxies: ['::1', 10.0.0.0/33]}]\n",
+         "t:3: listeners[0].trustedProxies[1]: \"10.0.0.0/33\": expected an address or a range as 10.0.0.0/8 "
+         "or 2001:db8::/32"},
+        {AN_API "listeners: [{address: ':1', proxyProtocol: yes, trustedProxies: ['::1']}]\n",
+         "t:3: listeners[0].proxyProtocol: unknown value \"yes\"; expected one of: off, v1, v2, any"},
         {API("") "admin: {address: 'localhost:1'}\n",
          "t:4: admin.address: expected 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path; names are not "
          "resolved"}};
@@ -532,6 +569,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_enumerations_list_what_is_allowed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_values_that_do_not_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_listeners_behind_proxies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_lower_limit_lowers_the_default_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unsigned_management_stays_local, setup, teardown),
         cmocka_unit_test_setup_teardown(test_warnings, setup, teardown),
