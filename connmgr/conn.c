@@ -6,6 +6,7 @@
 
 #include "connmgr/conn_private.h"
 #include "connmgr/lease.h"
+#include "server/base/alloc.h"
 
 enum {
     REASON_MAX = 123, /* RFC 6455 section 5.5.1 */
@@ -155,7 +156,7 @@ enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handl
         return TG_EAGAIN;
     }
     enum tg_err err = mgr->free_first == NO_SLOT ? add_slots(mgr) : TG_OK;
-    struct tg_conn *conn = err == TG_OK ? calloc(1, sizeof *conn) : NULL;
+    struct tg_conn *conn = err == TG_OK ? tg_zalloc(sizeof *conn) : NULL;
     if (conn == NULL) {
         return err != TG_OK ? err : TG_ENOMEM;
     }

@@ -95,14 +95,12 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
         tg_counter_add(&mgr->counters.rejected, 1);
         return TG_EBUSY;
     }
-    struct tg_send *send = calloc(1, sizeof *send);
+    struct tg_send *send = malloc(sizeof *send); /* not calloc, which takes the C library's long way */
     if (send == NULL) {
         return TG_ENOMEM;
     }
-    send->conn = conn;
-    send->frame = tg_frame_ref(frame);
-    send->sent = sent;
-    send->arg = arg;
+    *send = (struct tg_send){.conn = conn, .frame = tg_frame_ref(frame), .sent = sent, .arg = arg};
+    tg_list_init(&send->node);
     tg_list_append(&conn->queue, &send->node);
     conn->queued_bytes += frame->len;
     conn->queued_frames++;

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "server/base/alloc.h"
+
 /* An operation runs on the worker that owns the connection (serve), which is the one that was asked or, by
  * way of the bus, another. Texts of the envelopes: a question has the API id, the payload and the close
  * reason; an answer to a GET has the source address and the user agent. */
@@ -229,7 +231,7 @@ static void serve(struct tg_push_op *op, const struct tg_push_request *request, 
 
 static struct tg_push_op *op_new(struct tg_push *push, enum tg_push_verb verb)
 {
-    struct tg_push_op *op = calloc(1, sizeof *op);
+    struct tg_push_op *op = tg_zalloc(sizeof *op);
     if (op != NULL) {
         op->push = push;
         op->verb = verb;

@@ -228,6 +228,16 @@ static tg_phase_fn *const *const phases[] = {
 
 /* ---- the end ---- */
 
+struct tg_route_metrics *tg_request_series(struct tg_request *request)
+{
+    if (request->series == NULL) {
+        struct tg_slice route = request->route != NULL ? request->route->route_key : TG_EMPTY;
+        request->series = tg_metrics_series(request->engine->metrics, request->api->api_id,
+                                            request->stage->stage_name, route);
+    }
+    return request->series;
+}
+
 static void count_http(struct tg_request *request)
 {
     uint64_t latency_ns = tg_loop_now_ns() - request->start_ns;
@@ -258,9 +268,7 @@ static void count_outcome(struct tg_request *request)
         count_http(request);
         return;
     }
-    struct tg_slice route = request->route != NULL ? request->route->route_key : TG_EMPTY;
-    struct tg_route_metrics *series =
-        tg_metrics_series(request->engine->metrics, request->api->api_id, request->stage->stage_name, route);
+    struct tg_route_metrics *series = tg_request_series(request);
     int fault_status = request->fault != TG_FAULT_NONE ? tg_fault_status(request->fault) : 0;
     if (request->kind == TG_REQUEST_CONNECT && request->integration_called) {
         tg_metric_add(&series->connect_count, 1);

@@ -85,9 +85,10 @@ struct tg_request {
     int authorizer_status;
     bool integration_called;
     uint64_t integration_start_ns, integration_latency_ns;
-    int64_t integration_latency_ms; /* -1: none, or a kind that has none (MOCK) */
-    int integration_status;         /* 0: none */
-    int64_t response_latency_ms;    /* likewise */
+    int64_t integration_latency_ms;  /* -1: none, or a kind that has none (MOCK) */
+    int integration_status;          /* 0: none */
+    int64_t response_latency_ms;     /* likewise */
+    struct tg_route_metrics *series; /* see tg_request_series */
 };
 
 /* An empty request on the engine's current model, linked into engine->requests, times set. */
@@ -109,6 +110,8 @@ const char *tg_request_message_id(struct tg_request *request);
 void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
 /* The status of the outcome, as $context.status prints it. */
 int tg_request_status(const struct tg_request *request);
+/* Where a WebSocket's request is counted; only when its route is known, or known to be none. */
+struct tg_route_metrics *tg_request_series(struct tg_request *request);
 /* `route.request.{header|querystring}.NAME`, the keys of Route.requestParameters. False for anything else. */
 bool tg_route_parameter_parse(struct tg_slice text, enum tg_var_scope *scope, struct tg_slice *name);
 /* Sets the fault (the first one stays) with a detail for the log, borrowed. Returns TG_EINVAL, for `return`.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "routes/disconnect.h"
+#include "server/base/alloc.h"
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 
@@ -58,7 +59,7 @@ static void locate(struct tg_session *session, const struct tg_conn_info *info)
 
 enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn)
 {
-    struct tg_session *session = calloc(1, sizeof *session);
+    struct tg_session *session = tg_zalloc(sizeof *session);
     if (session == NULL) {
         return TG_ENOMEM;
     }
@@ -121,9 +122,7 @@ static void send_text(struct tg_request *request, struct tg_slice text)
         tg_frame_unref(frame);
     }
     if (err == TG_OK) {
-        struct tg_route_metrics *series =
-            tg_metrics_series(engine->metrics, request->api->api_id, request->stage->stage_name,
-                              request->route != NULL ? request->route->route_key : TG_EMPTY);
+        struct tg_route_metrics *series = tg_request_series(request);
         tg_metric_add(&series->messages_out, 1);
         tg_metric_add(&series->metered_out, text.len <= 32768 ? 1 : (text.len + 32767) / 32768);
         return;

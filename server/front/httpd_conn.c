@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "server/base/alloc.h"
 #include "server/front/httpd_private.h"
 
 enum {
@@ -341,7 +342,7 @@ static const struct tg_transport_events transport_events = {.on_readable = on_re
 
 void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip, uint16_t port)
 {
-    struct http_conn *conn = calloc(1, sizeof *conn);
+    struct http_conn *conn = tg_zalloc(sizeof *conn);
     if (conn == NULL || tg_transport_accept(httpd->options.loop, fd, NULL, &transport_events, conn,
                                             &conn->transport) != TG_OK) {
         http_count(&httpd->counters.refused, 1);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "server/base/alloc.h"
 #include "server/front/ws_internal.h"
 #include "server/io/wsanswer.h"
 
@@ -73,7 +74,7 @@ static struct tg_socket *socket_new(struct tg_ws_engine *engine, struct tg_trans
                                     const struct tg_ws_limits *limits, const struct tg_socket_events *events,
                                     void *arg)
 {
-    struct tg_socket *socket = calloc(1, sizeof(*socket));
+    struct tg_socket *socket = tg_zalloc(sizeof *socket);
     if (socket == NULL) {
         return NULL;
     }

@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "server/base/alloc.h"
+
 /* Brings what the poll watches in line with the state and the owner's wishes. */
 static void update_interest(struct tg_transport *transport)
 {
@@ -212,7 +214,7 @@ static const struct tg_transport_ops plain_ops = {
 
 static enum tg_err plain_new(struct tg_transport **out)
 {
-    struct tg_transport *transport = calloc(1, sizeof(*transport));
+    struct tg_transport *transport = tg_zalloc(sizeof *transport);
     if (transport == NULL) {
         return TG_ENOMEM;
     }

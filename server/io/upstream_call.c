@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "server/base/alloc.h"
+
 static void call_free(struct tg_call *call)
 {
     if (call->request.group != NULL) {
@@ -177,7 +179,7 @@ enum tg_err tg_call_new(struct tg_upstream *upstream, const struct tg_call_reque
                         const struct tg_call_events *events, void *arg, const struct tg_call_way *way,
                         struct tg_call **out)
 {
-    struct tg_call *call = calloc(1, sizeof *call);
+    struct tg_call *call = tg_zalloc(sizeof *call);
     if (call == NULL) {
         return TG_ENOMEM;
     }
