@@ -1,5 +1,6 @@
 /* A back end that answers at once: 20 bytes, or 1 KiB to paths that end in 1k, 16 KiB in 16k. To pushpin it
- * speaks WebSocket over HTTP, and what a client says comes back.
+ * speaks WebSocket over HTTP, and what a client says comes back; clients of ...?id=N subscribe to the channel
+ * N.
  *
  *   backend PORT */
 #include <stdio.h>
@@ -44,6 +45,26 @@ static const struct answer *choose(const unsigned char *data)
     return len > 2 && memcmp(path + 1 + len - 2, "1k", 2) == 0 ? &middle : &shorter;
 }
 
+/* Answers a client's opening with its subscription; 0 where its address names no channel. */
+static size_t answer_subscriber(const unsigned char *data, const struct http_message *request, char *out,
+                                size_t room)
+{
+    char body[200], control[100];
+    const unsigned char *id = memmem(data, request->head_len, "?id=", 4);
+    if (id == NULL || id > (const unsigned char *)memchr(data, '\r', request->head_len) ||
+        request->body_len < 4 || memcmp(request->body, "OPEN", 4) != 0) {
+        return 0;
+    }
+    int control_len = snprintf(control, sizeof control, "c:{\"type\": \"subscribe\", \"channel\": \"%lu\"}",
+                               strtoul((const char *)id + 4, NULL, 10));
+    int len = snprintf(body, sizeof body, "OPEN\r\nTEXT %x\r\n%s\r\n", (unsigned)control_len, control);
+    return (size_t)snprintf(out, room,
+                            "HTTP/1.1 200 OK\r\nContent-Type: application/websocket-events\r\n"
+                            "Sec-WebSocket-Extensions: grip; message-prefix=\"\"\r\n"
+                            "Content-Length: %d\r\n\r\n%s",
+                            len, body);
+}
+
 /* Events are lines "NAME" or "NAME LENGTH-IN-HEX", with the content and another line's end behind it. What
  * came goes back: that a client opens, its messages, that it closes. */
 static size_t answer_events(const struct http_message *request, char *out, size_t room)
@@ -69,7 +90,9 @@ static size_t on_request(struct stream *stream, unsigned char *data, size_t len)
     }
     const char *type = http_field(data, request.head_len, "content-type:", &value_len);
     if (type != NULL && strncmp(type, "application/websocket-events", 28) == 0) {
-        (void)stream_send(stream, events, answer_events(&request, events, sizeof events));
+        size_t filled = answer_subscriber(data, &request, events, sizeof events);
+        filled = filled > 0 ? filled : answer_events(&request, events, sizeof events);
+        (void)stream_send(stream, events, filled);
         return step;
     }
     const struct answer *answer = choose(data);

@@ -1,16 +1,17 @@
 /* The limit: a WebSocket server that does what a scenario cannot do without and nothing else. One thread, one
  * epoll; no limits, time-outs, checks, metrics or logs.
  *
- *   limit PORT [BACKEND_PORT [connect|app]]
+ *   limit PORT [BACKEND_PORT [echo|connect|app [CERTIFICATE KEY]]]
  *
  * A message comes back; {"action":"id"} is answered with the connection's id; POST /prod/@connections/ID
  * sends the body to that connection. With `connect`, the back end is asked before a handshake is accepted;
- * with `app`, it gets the messages, and its answers are sent. */
+ * with `app`, it gets the messages, and its answers are sent. With a certificate, all of it over TLS. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/lib/stream.h"
+#include "bench/lib/tls.h"
 #include "bench/lib/wire.h"
 
 struct peer {
@@ -203,14 +204,19 @@ static void on_accept(struct watch *watch, uint32_t events)
 
 int main(int argc, char **argv)
 {
+    struct tls tls;
     if (argc < 2) {
-        die("usage: limit PORT [BACKEND_PORT [connect|app]]");
+        die("usage: limit PORT [BACKEND_PORT [echo|connect|app [CERTIFICATE KEY]]]");
     }
     backend_port = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
     asks_before_accepting = argc > 3 && strcmp(argv[3], "connect") == 0;
     asks_for_answers = argc > 3 && strcmp(argv[3], "app") == 0;
     lift_descriptor_limit();
     loop_init(&loop);
+    if (argc > 5) {
+        tls_serve(&tls, argv[4], argv[5]);
+        loop.accepts = &tls;
+    }
     listener.on_ready = on_accept;
     listener_open(&loop, &listener, strtoul(argv[1], NULL, 10));
     loop_run(&loop);

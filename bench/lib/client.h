@@ -5,6 +5,8 @@
  *
  * nchan: text frames; the connection's channel stands in the address. Also for whoever else sends text back.
  *
+ * pushpin: likewise, published to as bench/lib/pushpin.h says.
+ *
  * mqtt: MQTT 3.1.1 in binary frames, QoS 0, each client subscribed to a topic of its own. */
 #ifndef BENCH_LIB_CLIENT_H
 #define BENCH_LIB_CLIENT_H

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/lib/tls.h"
+
 enum { ERRORS_MAX = 1000 };
 
 /* ---- the report ---- */
@@ -29,6 +31,19 @@ static void report(const struct driver *driver)
     }
     if (driver->options->counters != NULL) {
         printf(", \"allocations\": %llu", (unsigned long long)(end.allocations - begin->allocations));
+    }
+    printf(", \"process_cpu_seconds\": [");
+    for (int i = 0; i < begin->processes && i < end.processes; i++) {
+        printf("%s%.6f", i > 0 ? ", " : "", (double)(end.process_cpu_ns[i] - begin->process_cpu_ns[i]) / 1e9);
+    }
+    printf("]");
+    if (driver->options->redis_port != 0) {
+        redis_print(&begin->redis, &end.redis);
+    }
+    if (driver->loop->connects != NULL) {
+        printf(", \"tls_handshakes\": %llu, \"tls_resumed\": %llu",
+               (unsigned long long)driver->loop->connects->handshakes,
+               (unsigned long long)driver->loop->connects->resumed);
     }
     print_hist("latency_us", &driver->latency);
     if (driver_is_open_loop(driver)) {

@@ -10,10 +10,13 @@ struct watch {
     void (*on_ready)(struct watch *watch, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLERR ... */
 };
 
+struct tls;
+
 struct loop {
     int epoll;
     unsigned char *scratch; /* what streams read into */
     int stop;
+    struct tls *connects, *accepts; /* TLS of streams that connect, that are adopted; NULL: none */
 };
 
 enum { LOOP_SCRATCH = 512 * 1024 };

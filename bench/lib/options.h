@@ -15,12 +15,18 @@ struct options {
     const char *method;
     size_t port, publish_port;
     size_t connections, depth, publishers, size; /* size: bytes of a message or body */
+    size_t redis_port;                           /* whose commands are counted */
     size_t window; /* so many messages under way in all, over the connections in turn; 0: depth of each */
     double seconds, warmup;
     double rate;    /* operations a second in an open loop; 0: closed loop */
+    double settle;  /* seconds between the last client and the first publisher: for who subscribes late */
     double churn;   /* connections a second that are closed and opened anew */
     bool syscalls;  /* count the servers' system calls: the kernel's tracing must be allowed */
+    bool tls;       /* to the server, publishers too */
+    bool resume;    /* TLS: with the session of a connection before */
     bool numbered;  /* path: a client's number is added to it */
+    bool zmtp;      /* publishers speak ZeroMQ; nothing answers them */
+    bool reconnect; /* a publisher's connection serves one publish */
     bool broadcast; /* one publish reaches all: the numbers in addresses and topics are 0 */
 };
 

@@ -49,11 +49,17 @@ static void add_cpu(void *arg, const char *process, const char *thread)
     }
 }
 
-static uint64_t cpu_of_servers(const char *list)
+static void cpu_of_servers(const char *list, struct sample *sample)
 {
-    uint64_t sum = 0;
-    each_thread(list, add_cpu, &sum);
-    return sum;
+    char one[32];
+    for (const char *at = list; *at != '\0' && sample->processes < SAMPLE_PROCESSES_MAX;) {
+        size_t len = strcspn(at, ",");
+        uint64_t *ran = &sample->process_cpu_ns[sample->processes++];
+        (void)snprintf(one, sizeof one, "%.*s", (int)len, at);
+        each_thread(one, add_cpu, ran);
+        sample->server_cpu_ns += *ran;
+        at += len + (at[len] == ',' ? 1 : 0);
+    }
 }
 
 static uint64_t own_cpu(void)
@@ -136,9 +142,13 @@ static uint64_t syscalls(const struct sampler *sampler)
 struct sample sample_take(const struct sampler *sampler)
 {
     const struct options *options = sampler->options;
-    return (struct sample){.at_ns = now_ns(),
-                           .server_cpu_ns = cpu_of_servers(options->servers),
-                           .own_cpu_ns = own_cpu(),
-                           .allocations = allocations(options->counters),
-                           .syscalls = syscalls(sampler)};
+    struct sample sample = {.at_ns = now_ns(),
+                            .own_cpu_ns = own_cpu(),
+                            .allocations = allocations(options->counters),
+                            .syscalls = syscalls(sampler)};
+    cpu_of_servers(options->servers, &sample);
+    if (options->redis_port != 0) {
+        redis_count(options->redis_port, &sample.redis);
+    }
+    return sample;
 }

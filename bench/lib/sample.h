@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 #include "bench/lib/options.h"
+#include "bench/lib/redis.h"
 
-enum { SAMPLE_THREADS_MAX = 256 };
+enum { SAMPLE_THREADS_MAX = 256, SAMPLE_PROCESSES_MAX = 16 };
 
 struct sampler {
     const struct options *options;
@@ -18,6 +19,9 @@ struct sampler {
 
 struct sample {
     uint64_t at_ns, server_cpu_ns, own_cpu_ns, allocations, syscalls;
+    uint64_t process_cpu_ns[SAMPLE_PROCESSES_MAX]; /* as --servers lists them */
+    int processes;
+    struct redis_counts redis;
 };
 
 void sampler_init(struct sampler *sampler, const struct options *options);

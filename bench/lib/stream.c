@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/lib/tls.h"
+
 static void ended(struct stream *stream)
 {
     stream_close(stream, true);
@@ -28,7 +30,19 @@ static void keep(unsigned char **kept, size_t *len, size_t *cap, const unsigned 
     *len += count;
 }
 
-static void on_readable(struct stream *stream)
+static ssize_t receive(const struct stream *stream, unsigned char *to, size_t room)
+{
+    return stream->tls == NULL ? recv(stream->watch.fd, to, room, 0) : tls_read(stream->tls, to, room);
+}
+
+static ssize_t transmit(const struct stream *stream, const void *bytes, size_t len)
+{
+    return stream->tls == NULL ? send(stream->watch.fd, bytes, len, MSG_NOSIGNAL)
+                               : tls_write(stream->tls, bytes, len);
+}
+
+/* True: there may be more that epoll does not tell of. */
+static bool read_once(struct stream *stream)
 {
     unsigned char *scratch = stream->loop->scratch;
     size_t held = stream->rest_len;
@@ -40,21 +54,31 @@ static void on_readable(struct stream *stream)
     if (held >= LOOP_SCRATCH) {
         die("a message of more than %d bytes", LOOP_SCRATCH);
     }
-    ssize_t count = recv(stream->watch.fd, scratch + held, LOOP_SCRATCH - held, 0);
+    ssize_t count = receive(stream, scratch + held, LOOP_SCRATCH - held);
     if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
         ended(stream);
-        return;
+        return false;
     }
     size_t len = held + (count > 0 ? (size_t)count : 0);
     size_t done = count > 0 ? stream->events->on_data(stream, scratch, len) : 0;
-    if (stream->watch.fd >= 0 && stream->life == life && done < len) {
+    if (stream->watch.fd < 0 || stream->life != life) {
+        return false;
+    }
+    if (done < len) {
         keep(&stream->rest, &stream->rest_len, &stream->rest_cap, scratch + done, len - done);
+    }
+    return stream->tls != NULL && len == LOOP_SCRATCH;
+}
+
+static void on_readable(struct stream *stream)
+{
+    while (read_once(stream)) {
     }
 }
 
 static void on_writable(struct stream *stream)
 {
-    ssize_t count = send(stream->watch.fd, stream->out, stream->out_len, MSG_NOSIGNAL);
+    ssize_t count = transmit(stream, stream->out, stream->out_len);
     if (count < 0 && errno != EAGAIN && errno != EINTR) {
         ended(stream);
         return;
@@ -64,6 +88,25 @@ static void on_writable(struct stream *stream)
     stream->out_len -= taken;
     if (stream->out_len == 0) {
         loop_change(stream->loop, &stream->watch, EPOLLIN);
+    }
+}
+
+static void shake_hands(struct stream *stream)
+{
+    bool opens = stream->connecting;
+    unsigned life = stream->life;
+    int result = tls_handshake(opens ? stream->loop->connects : stream->loop->accepts, stream->tls);
+    if (result < 0) {
+        errno = 0;
+        ended(stream);
+    } else if (result > 0) {
+        stream->connecting = false;
+        if (opens) {
+            stream->events->on_open(stream);
+        }
+        if (stream->watch.fd >= 0 && stream->life == life && tls_has_more(stream->tls)) {
+            on_readable(stream); /* it came with the handshake's end */
+        }
     }
 }
 
@@ -77,14 +120,23 @@ static void on_connected(struct stream *stream)
         ended(stream);
         return;
     }
-    stream->connecting = false;
     loop_change(stream->loop, &stream->watch, EPOLLIN);
+    if (stream->loop->connects != NULL) {
+        stream->tls = tls_begin(stream->loop->connects, stream->watch.fd, false);
+        shake_hands(stream);
+        return;
+    }
+    stream->connecting = false;
     stream->events->on_open(stream);
 }
 
 static void on_ready(struct watch *watch, uint32_t events)
 {
     struct stream *stream = CONTAINER(watch, struct stream, watch);
+    if (stream->tls != NULL && !tls_is_done(stream->tls)) {
+        shake_hands(stream);
+        return;
+    }
     if (stream->connecting) {
         if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) { /* else it was meant for the one before */
             on_connected(stream);
@@ -113,6 +165,7 @@ static void begin(struct stream *stream, struct loop *loop, int fd, const struct
     stream->events = events;
     stream->life++;
     stream->rest_len = stream->out_len = 0;
+    stream->tls = NULL;
 }
 
 static struct sockaddr_in loopback(size_t port)
@@ -142,6 +195,7 @@ void stream_adopt(struct stream *stream, struct loop *loop, int fd, const struct
     no_delay(fd);
     begin(stream, loop, fd, events);
     stream->connecting = false;
+    stream->tls = loop->accepts == NULL ? NULL : tls_begin(loop->accepts, fd, true);
     loop_add(loop, &stream->watch, EPOLLIN);
 }
 
@@ -149,7 +203,7 @@ bool stream_send(struct stream *stream, const void *bytes, size_t len)
 {
     ssize_t count = 0;
     if (stream->out_len == 0) {
-        count = send(stream->watch.fd, bytes, len, MSG_NOSIGNAL);
+        count = transmit(stream, bytes, len);
         if (count < 0 && errno != EAGAIN && errno != EINTR) {
             return false; /* the loop sees EPOLLERR or EPOLLHUP */
         }
@@ -175,6 +229,8 @@ void stream_close(struct stream *stream, bool cut)
     if (cut) {
         (void)setsockopt(stream->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     }
+    tls_end(stream->tls);
+    stream->tls = NULL;
     (void)close(stream->watch.fd);
     stream->watch.fd = -1;
 }

@@ -1,4 +1,4 @@
-/* TCP connections of a loop that neither wait nor copy what comes whole. */
+/* Connections of a loop, TCP or TLS, that neither wait nor copy what comes whole. */
 #ifndef BENCH_LIB_STREAM_H
 #define BENCH_LIB_STREAM_H
 
@@ -20,7 +20,8 @@ struct stream {
     struct watch watch;
     struct loop *loop;
     const struct stream_events *events;
-    bool connecting;
+    struct ssl_st *tls;        /* NULL: none */
+    bool connecting;           /* TCP, or TLS on it */
     unsigned life;             /* counts the connections that this stream has been */
     unsigned char *rest, *out; /* of a message that has not come whole; that the socket has not taken */
     size_t rest_len, rest_cap, out_len, out_cap;

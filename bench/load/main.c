@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "bench/lib/tls.h"
 #include "bench/load/kinds.h"
 
 static const struct {
@@ -16,9 +17,14 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct loop loop;
+    struct tls tls;
     options_parse(&options, argc, argv);
     (void)signal(SIGPIPE, SIG_IGN);
     loop_init(&loop);
+    if (options.tls) {
+        tls_connect(&tls, options.resume);
+        loop.connects = &tls;
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(kinds[i].name, options.kind) == 0) {
             kinds[i].set_up(&loop, &options);

@@ -1,5 +1,5 @@
-/* Messages published from outside, by each publisher over a kept connection: HTTP, or MQTT where the dialect
- * is.
+/* Messages published from outside, by each publisher over a kept connection (unless --reconnect): HTTP, MQTT
+ * where the dialect is, or ZeroMQ.
  *
  * push: each publisher serves its share of the clients, one after another; an operation ends when the
  * publisher has its answer and the client its message.
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bench/lib/client.h"
+#include "bench/lib/pushpin.h"
 #include "bench/lib/sigv4.h"
 #include "bench/lib/wire.h"
 #include "bench/load/kinds.h"
@@ -18,7 +19,7 @@
 struct publisher {
     struct stream stream;
     size_t number, target;
-    bool busy, answered, delivered;
+    bool busy, answered, delivered, greeted;
     uint64_t since;
 };
 
@@ -36,8 +37,14 @@ static struct push {
     struct request *requests;      /* one a client, made beforehand: the generator must not be what is slow */
     size_t count, open, next, got; /* publishers; in fanout: the next target, what the round has brought */
     uint64_t round_ns;
-    bool is_mqtt, is_fanout, running;
+    bool is_mqtt, is_fanout, is_answered, running;
+    struct watch settle_timer;
 } push;
+
+static bool speaks(const char *dialect)
+{
+    return strcmp(push.options->dialect, dialect) == 0;
+}
 
 /* ---- requests ---- */
 
@@ -47,13 +54,15 @@ static size_t http_request(const struct client *client, const unsigned char *bod
     char path[300], host[40], signature[500] = "";
     size_t channel = push.options->broadcast ? 0 : client->number;
     (void)snprintf(host, sizeof host, "127.0.0.1:%zu", push.options->publish_port);
-    if (strcmp(push.options->dialect, "gateway") == 0) {
+    if (speaks("gateway")) {
         char id[3 * sizeof client->id];
         size_t at = 0;
         for (const char *from = client->id; *from != '\0'; from++) { /* as the SDKs write it */
             at += (size_t)snprintf(id + at, sizeof id - at, *from == '=' ? "%%3D" : "%c", *from);
         }
         (void)snprintf(path, sizeof path, "%s/@connections/%s", push.options->path, id);
+    } else if (speaks("pushpin")) {
+        (void)snprintf(path, sizeof path, "/publish/");
     } else {
         (void)snprintf(path, sizeof path, "/pub?id=%zu", channel);
     }
@@ -70,27 +79,40 @@ static size_t http_request(const struct client *client, const unsigned char *bod
 static void make_request(const struct client *client)
 {
     struct request *request = &push.requests[client->number];
-    size_t size = push.options->size, room = size + 1400;
+    size_t size = push.options->size, room = size + 1400 + PUSHPIN_MORE;
     request->bytes = xmalloc(room);
+    if (push.options->zmtp) {
+        request->len = pushpin_zmtp(request->bytes, client->number, size);
+        return;
+    }
     if (push.is_mqtt) {
         request->len = mqtt_publish(request->bytes, push.options->broadcast ? 0 : client->number, size);
         return;
     }
     unsigned char *body = xmalloc(room);
     memset(body, 'z', size);
+    if (speaks("pushpin")) {
+        size = pushpin_item((char *)body, client->number, size, true);
+    }
     request->len = http_request(client, body, size, (char *)request->bytes, room);
     free(body);
 }
 
 /* ---- operations ---- */
 
+static const struct stream_events publisher_events;
+
 static void publish(struct publisher *publisher, size_t target, uint64_t since_ns)
 {
     publisher->target = target;
-    publisher->answered = push.is_mqtt;
+    publisher->answered = !push.is_answered;
     publisher->delivered = push.is_fanout;
     publisher->since = since_ns;
-    publisher->busy = !(push.is_mqtt && push.is_fanout); /* no answer comes */
+    publisher->busy = push.is_answered || !push.is_fanout;
+    if (push.options->reconnect) {
+        stream_connect(&publisher->stream, push.loop, push.options->publish_port, &publisher_events);
+        return; /* sent when it is open */
+    }
     (void)stream_send(&publisher->stream, push.requests[target].bytes, push.requests[target].len);
 }
 
@@ -177,16 +199,8 @@ static void on_messages(struct client *client, size_t count)
 
 /* ---- publishers' connections ---- */
 
-static void on_publisher_open(struct stream *stream)
+static void begin(void)
 {
-    unsigned char packet[64];
-    struct publisher *publisher = CONTAINER(stream, struct publisher, stream);
-    if (push.is_mqtt) {
-        (void)stream_send(stream, packet, mqtt_connect(packet, 1000000 + publisher->number));
-    }
-    if (++push.open < push.count) {
-        return;
-    }
     push.running = true;
     driver_go(&push.driver);
     if (push.is_fanout) {
@@ -198,12 +212,38 @@ static void on_publisher_open(struct stream *stream)
     }
 }
 
+static void on_publisher_open(struct stream *stream)
+{
+    unsigned char packet[128];
+    struct publisher *publisher = CONTAINER(stream, struct publisher, stream);
+    if (push.options->reconnect) {
+        const struct request *request = &push.requests[publisher->target];
+        (void)stream_send(stream, request->bytes, request->len);
+        return;
+    }
+    if (push.is_mqtt) {
+        (void)stream_send(stream, packet, mqtt_connect(packet, 1000000 + publisher->number));
+    } else if (push.options->zmtp) {
+        (void)stream_send(stream, packet, zmtp_greeting(packet, sizeof packet));
+        return; /* messages that come before it has greeted end the connection */
+    }
+    if (++push.open == push.count) {
+        begin();
+    }
+}
+
 static size_t on_answer(struct stream *stream, unsigned char *data, size_t len)
 {
     struct publisher *publisher = CONTAINER(stream, struct publisher, stream);
     struct http_message answer;
-    if (push.is_mqtt) {
-        return len; /* its CONNACK */
+    if (push.options->zmtp && !publisher->greeted) {
+        publisher->greeted = true;
+        if (++push.open == push.count) {
+            begin();
+        }
+    }
+    if (!push.is_answered) {
+        return len; /* its CONNACK, or greeting */
     }
     size_t step = http_next(data, len, &answer);
     if (step == 0) {
@@ -213,6 +253,9 @@ static size_t on_answer(struct stream *stream, unsigned char *data, size_t len)
         die("a publish was refused, or answered twice: %.*s", (int)len, (const char *)data);
     }
     publisher->answered = true;
+    if (push.options->reconnect) {
+        stream_close(stream, true);
+    }
     check_done(publisher);
     return step;
 }
@@ -226,15 +269,27 @@ static void on_publisher_end(struct stream *stream)
 static const struct stream_events publisher_events = {on_publisher_open, on_answer, on_publisher_end};
 static const struct client_events client_events;
 
+static void on_settled(struct watch *timer, uint32_t ready)
+{
+    (void)timer;
+    (void)ready;
+    for (size_t i = 0; i < push.count; i++) {
+        push.publishers[i].number = push.publishers[i].target = i;
+        if (!push.options->reconnect) {
+            stream_connect(&push.publishers[i].stream, push.loop, push.options->publish_port,
+                           &publisher_events);
+        }
+    }
+    if (push.options->reconnect) {
+        begin();
+    }
+}
+
 static void on_open(struct client *client)
 {
     make_request(client);
-    if (!crowd_opened(&push.crowd, push.loop, push.options, &client_events)) {
-        return;
-    }
-    for (size_t i = 0; i < push.count; i++) {
-        push.publishers[i].number = push.publishers[i].target = i;
-        stream_connect(&push.publishers[i].stream, push.loop, push.options->publish_port, &publisher_events);
+    if (crowd_opened(&push.crowd, push.loop, push.options, &client_events)) {
+        timer_set(&push.settle_timer, now_ns() + (uint64_t)(push.options->settle * 1e9) + 1);
     }
 }
 
@@ -249,7 +304,10 @@ static void set_up(struct loop *loop, const struct options *options)
 {
     push.loop = loop;
     push.options = options;
-    push.is_mqtt = strcmp(options->dialect, "mqtt") == 0;
+    push.is_mqtt = speaks("mqtt");
+    push.is_answered = !push.is_mqtt && !options->zmtp;
+    push.settle_timer.on_ready = on_settled;
+    timer_init(loop, &push.settle_timer);
     push.count = options->publishers < options->connections ? options->publishers : options->connections;
     push.count = options->broadcast ? 1 : push.count;
     push.publishers = xmalloc(push.count * sizeof *push.publishers);

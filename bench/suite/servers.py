@@ -122,7 +122,7 @@ class Server:
     def environment(self, folder):
         return {}
 
-    def is_ready(self, process, port):
+    def is_ready(self, process, port, second_port):
         return process.listens(port)
 
     def start(self, suite, folder, backend, cores, environment=None):
@@ -134,7 +134,7 @@ class Server:
                           os.path.join(folder, f"{self.name}.log"), {**self.environment(folder), **(environment or {})},
                           folder)
         try:
-            process.wait_until(lambda: self.is_ready(process, port))
+            process.wait_until(lambda: self.is_ready(process, port, second_port))
         except Failure:
             process.stop()
             raise
@@ -217,7 +217,7 @@ class Tidegate(Server):
     def command(self, suite, folder, port, second_port, backend):
         return [suite.program("tidegate"), "serve", "--config", os.path.join(folder, "tidegate.json")]
 
-    def is_ready(self, process, port):
+    def is_ready(self, process, port, second_port):
         return "tidegate is ready" in process.logged()
 
     def load_arguments(self, kind, port, second_port):
@@ -297,7 +297,7 @@ http {{
     def command(self, suite, folder, port, second_port, backend):
         return ["/usr/sbin/nginx", "-p", folder, "-c", os.path.join(folder, "nginx.conf"), "-e", f"{folder}/start.log"]
 
-    def is_ready(self, process, port):
+    def is_ready(self, process, port, second_port):
         return process.listens(port) and len(family(process.popen.pid)) > 1  # the worker
 
     def load_arguments(self, kind, port, second_port):
@@ -384,12 +384,12 @@ class NodeWs(Server):
         mode = ["app"] if self.options.get("app") else []
         return ["node", os.path.join(BENCH, "peers/ws/server.js"), str(port), str(backend), *mode]
 
-    def is_ready(self, process, port):
+    def is_ready(self, process, port, second_port):
         return "ready" in process.logged()
 
 
 class Pushpin(Server):
-    """Messages go to a back end as WebSocket over HTTP."""
+    """Messages go to a back end as WebSocket over HTTP. Published to by HTTP, which it closes after each, or (option zmq) ZeroMQ."""
 
     name = "pushpin"
     programs = ["pushpin", "condure"]
@@ -401,8 +401,9 @@ class Pushpin(Server):
         with open("/etc/pushpin/pushpin.conf") as lines:
             text = lines.read()
         changes = {"rundir": f"{folder}/run", "ipc_prefix": f"bench{port}-", "http_port": f"127.0.0.1:{port}",
-                   "logdir": folder, "log_level": "2", "push_in_http_port": str(second_port),
-                   "push_in_spec": f"ipc://{folder}/push", "push_in_sub_specs": f"ipc://{folder}/push-sub",
+                   "logdir": folder, "log_level": "2",
+                   "push_in_http_port": str(free_port() if self.options.get("zmq") else second_port),
+                   "push_in_spec": f"tcp://127.0.0.1:{second_port if self.options.get('zmq') else free_port()}", "push_in_sub_specs": f"ipc://{folder}/push-sub",
                    "command_spec": f"ipc://{folder}/command", "message_rate": str(MANY), "message_hwm": str(MANY),
                    "stats_spec": f"ipc://{folder}/stats", "push_in_sub_spec": f"ipc://{folder}/push-sub",
                    "push_in_http_addr": "127.0.0.1", "routesfile": f"{folder}/routes", "client_maxconn": "19000"}
@@ -418,8 +419,12 @@ class Pushpin(Server):
         os.makedirs(os.path.join(folder, "run"), exist_ok=True)
         return ["pushpin", f"--config={folder}/pushpin.conf"]
 
-    def is_ready(self, process, port):
-        return "started" in process.logged()
+    def is_ready(self, process, port, second_port):
+        return "started" in process.logged() and process.listens(second_port)
 
     def load_arguments(self, kind, port, second_port):
-        return ["--port", str(port), "--publish-port", str(second_port), "--dialect", "nchan", "--path", "/ws", *self.more_load]
+        common = ["--port", str(port), "--publish-port", str(second_port), "--dialect", "pushpin", *self.more_load]
+        if kind == "push":  # it subscribes a client after it has let it in
+            how = "--zmtp" if self.options.get("zmq") else "--reconnect"
+            return [*common, "--path", "/ws?id=", "--numbered", "--settle", "1", how]
+        return [*common, "--path", "/ws"]
