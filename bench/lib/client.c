@@ -5,7 +5,7 @@
 
 #include "bench/lib/wire.h"
 
-enum { AT_A_TIME = 200, PUBLISH = 3, SUBACK = 9, TOPIC_LEN = 7 };
+enum { PUBLISH = 3, SUBACK = 9, TOPIC_LEN = 7 };
 
 static bool is_mqtt(const struct options *options)
 {
@@ -257,7 +257,7 @@ void crowd_connect(struct crowd *crowd, struct loop *loop, const struct options 
 {
     crowd->count = options->connections;
     crowd->clients = xmalloc(crowd->count * sizeof *crowd->clients);
-    while (crowd->begun < crowd->count && crowd->begun < AT_A_TIME) {
+    while (crowd->begun < crowd->count && crowd->begun < options->at_a_time) {
         client_connect(&crowd->clients[crowd->begun], loop, options, crowd->begun, events);
         crowd->begun++;
     }

@@ -24,6 +24,7 @@ static const struct row {
     {"--depth", COUNT, offsetof(struct options, depth)},
     {"--publishers", COUNT, offsetof(struct options, publishers)},
     {"--size", COUNT, offsetof(struct options, size)},
+    {"--at-a-time", COUNT, offsetof(struct options, at_a_time)},
     {"--redis-port", COUNT, offsetof(struct options, redis_port)},
     {"--window", COUNT, offsetof(struct options, window)},
     {"--seconds", AMOUNT, offsetof(struct options, seconds)},
@@ -81,6 +82,7 @@ void options_parse(struct options *options, int argc, char **argv)
                                 .connections = 1,
                                 .depth = 1,
                                 .publishers = 16,
+                                .at_a_time = 200,
                                 .size = 20,
                                 .seconds = 2,
                                 .warmup = 0.5};

@@ -15,6 +15,7 @@ struct options {
     const char *method;
     size_t port, publish_port;
     size_t connections, depth, publishers, size; /* size: bytes of a message or body */
+    size_t at_a_time;                            /* clients that connect at the same time, until all have */
     size_t redis_port;                           /* whose commands are counted */
     size_t window; /* so many messages under way in all, over the connections in turn; 0: depth of each */
     double seconds, warmup;

@@ -4,19 +4,26 @@ import os
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 
-from . import servers
+from . import processes
+
+WARMUP = 0.25  # of the measured time
+COUNTING_SECONDS, COUNTING_WARMUP = 0.5, 0.1
+OPENING_SECONDS = 90  # of idle connections, at most
 
 
 class Suite:
     """What all scenarios share: where programs are, on which cores what runs, how long and how often is measured."""
 
-    def __init__(self, build, full, rounds, seconds):
+    def __init__(self, build, full, rounds, seconds, minutes=None):
         self.build, self.full, self.rounds, self.seconds = build, full, rounds, seconds
+        self.started = time.monotonic()
+        self.deadline = self.started + minutes * 60 if minutes else None
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
-            raise servers.Failure("a server and its load need a core each: there is one")
+            raise processes.Failure("a server and its load need a core each: there is one")
         self.server_core, self.load_core = str(cores[0]), str(cores[1])
         self.backend_core = str(cores[2] if len(cores) > 2 else cores[1])
 
@@ -28,6 +35,12 @@ class Suite:
 
     def say(self, text):
         print(text, flush=True)
+
+    def elapsed(self):
+        return time.monotonic() - self.started
+
+    def is_out_of_time(self):
+        return self.deadline is not None and time.monotonic() > self.deadline
 
 
 class Trial:
@@ -41,9 +54,9 @@ class Trial:
         self.place = self.suite.folder()
         folder = self.place.name
         os.chmod(folder, 0o755)
-        backend = servers.free_port()
-        self.backend = servers.Process([self.suite.program("bench/bench_backend"), str(backend)],
-                                       self.suite.backend_core, os.path.join(folder, "backend.log"))
+        backend = processes.free_port()
+        self.backend = processes.Process([self.suite.program("bench/bench_backend"), str(backend)],
+                                         self.suite.backend_core, os.path.join(folder, "backend.log"))
         try:
             self.backend.wait_until(lambda: self.backend.listens(backend))
             environment = {}
@@ -53,7 +66,7 @@ class Trial:
                                "BENCH_COUNTERS": self.counters}
             self.process, self.port, self.second_port = self.server.start(self.suite, folder, backend, self.cores,
                                                                           environment)
-        except servers.Failure:
+        except BaseException:
             self.backend.stop()
             self.place.cleanup()
             raise
@@ -64,15 +77,12 @@ class Trial:
         self.backend.stop()
         self.place.cleanup()
 
-    def pids(self):
-        return servers.family(self.process.popen.pid)
-
     def load_command(self, kind, *arguments):
         return ["taskset", "-c", self.suite.load_core, self.suite.program("bench/bench_load"), kind,
                 *self.server.load_arguments(kind, self.port, self.second_port),
-                "--servers", ",".join(map(str, self.pids())), *map(str, arguments)]
+                "--servers", ",".join(map(str, self.process.pids())), *map(str, arguments)]
 
-    def load(self, kind, *arguments, limit=180):
+    def load(self, kind, *arguments, limit=60):
         """What the load generator reports, with what follows from it."""
         command = self.load_command(kind, *arguments)
         if self.counting:
@@ -80,7 +90,7 @@ class Trial:
             command += ["--counters", self.counters] if self.server.counts_allocations else []
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
         if done.returncode != 0:
-            raise servers.Failure(f"{self.server.label}: {done.stderr.strip()[-500:]}\n{self.process.logged()[-500:]}")
+            raise processes.Failure(f"{self.server.label}: {done.stderr.strip()[-500:]}\n{self.process.logged()[-500:]}")
         return derive(json.loads(done.stdout))
 
 
@@ -109,8 +119,11 @@ def spread(values):
 class Row:
     """One server in one case: its rounds and, from a run of its own, what it counted."""
 
-    def __init__(self, server):
-        self.server, self.rounds, self.counted, self.failure = server, [], {}, None
+    ATTEMPTS = 2  # that may fail, before no more are made
+
+    def __init__(self, suite, server):
+        self.suite, self.server, self.rounds, self.counted, self.failures = suite, server, [], {}, []
+        self.missing = server.missing(suite)
 
     def values(self, name):
         return [one[name] for one in self.rounds]
@@ -121,39 +134,63 @@ class Row:
     def latency(self, name):
         return median([one["latency_us"][name] for one in self.rounds])
 
+    def why_not(self):
+        """A line to stand where figures would."""
+        return (self.missing or (self.failures or ["no time was left"])[0]).strip().split("\n")[0][:100]
+
+    def attempt(self, action):
+        """Whatever goes wrong is noted: what else is to be measured must not suffer."""
+        if self.missing or len(self.failures) >= self.ATTEMPTS or self.suite.is_out_of_time():
+            return None
+        try:
+            return action()
+        except (processes.Failure, subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
+            self.failures.append(str(error) or type(error).__name__)
+            return None
+
+    def measure(self, kind, arguments, cores=None):
+        def action():
+            with Trial(self.suite, self.server, cores) as trial:
+                self.rounds.append(trial.load(kind, *arguments))
+        self.attempt(action)
+
+    def count(self, kind, arguments, cores=None):
+        def action():
+            with Trial(self.suite, self.server, cores, counting=True) as trial:
+                self.counted = trial.load(kind, *arguments, "--seconds", COUNTING_SECONDS, "--warmup", COUNTING_WARMUP)
+        if self.rounds:
+            self.attempt(action)
+
     def as_json(self):
-        return {"server": self.server.label, "failure": self.failure, "rounds": self.rounds, "counted": self.counted}
+        kept = ("seconds", "operations", "errors", "rate", "cpu_us", "server_share", "load_share", "process_cpu_seconds", "redis",
+                "tls_handshakes", "tls_resumed", "latency_us", "lag_us")
+        return {"server": self.server.label, "missing": self.missing, "failures": self.failures,
+                "rounds": [{name: one[name] for name in kept if name in one} for one in self.rounds],
+                "counted": {name: self.counted[name] for name in ("syscalls_each", "allocations_each") if name in self.counted}}
 
 
-def run_case(suite, candidates, kind, arguments, cores=None, seconds=None):
-    """Rows of rounds in turn, A B A B, so that what the machine does meanwhile meets all."""
-    rows = []
-    for server in candidates:
-        row = Row(server)
-        row.failure = server.missing(suite)
-        rows.append(row)
-    times = ["--seconds", seconds or suite.seconds, "--warmup", suite.seconds / 4]
+def times(suite, seconds=None):
+    return ["--seconds", seconds or suite.seconds, "--warmup", suite.seconds * WARMUP]
+
+
+def run_case(suite, case, cores=None):
+    """Fills the case's rows: rounds in turn, A B A B, so that what the machine does meanwhile meets all."""
+    case.rows = [Row(suite, server) for server in case.candidates]
     for _ in range(suite.rounds):
-        for row in rows:
-            if row.failure is None:
-                attempt(row, lambda row=row: row.rounds.append(once(suite, row.server, kind, [*arguments, *times], cores)))
-    for row in rows:
-        if row.failure is None:
-            attempt(row, lambda row=row: row.counted.update(
-                once(suite, row.server, kind, [*arguments, "--seconds", 1, "--warmup", 0.3], cores, counting=True)))
-    return rows
+        for row in case.rows:
+            row.measure(case.kind, [*case.arguments, *times(suite)], cores)
+    for row in case.rows:
+        row.count(case.kind, case.arguments, cores)
 
 
-def attempt(row, action):
-    try:
-        action()
-    except (servers.Failure, subprocess.TimeoutExpired) as error:
-        row.failure = str(error)
-
-
-def once(suite, server, kind, arguments, cores, counting=False):
-    with Trial(suite, server, cores, counting) as trial:
-        return trial.load(kind, *arguments)
+def estimate(suite, case):
+    """Seconds that a case takes, about."""
+    def of(server):
+        words = [*map(str, case.arguments), *server.more_load]
+        connections = int(words[words.index("--connections") + 1]) if "--connections" in words else 100
+        around = server.seconds_to_start + connections * (0.0008 if server.options.get("tls") else 0.00015)
+        return (suite.rounds * (around + suite.seconds * (1 + WARMUP)) + around + COUNTING_SECONDS + COUNTING_WARMUP)
+    return sum(of(server) for server in case.candidates if server.missing(suite) is None)
 
 
 def cpu_ns(pids):
@@ -190,17 +227,20 @@ def kernel_memory_kb():
 def idle(suite, server, connections, seconds):
     """Memory, CPU and wake-ups of connections that do nothing."""
     with Trial(suite, server) as trial:
-        pids = trial.pids()
+        pids = trial.process.pids()
         time.sleep(0.5)
         before, kernel = status_sum(pids, "VmRSS"), kernel_memory_kb()
         holder = subprocess.Popen(trial.load_command("idle", "--connections", connections), stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True)
+        watchdog = threading.Timer(OPENING_SECONDS, holder.kill)
+        watchdog.start()
         try:
             opened = holder.stdout.readline()
+            watchdog.cancel()
             if not opened:
-                raise servers.Failure(f"{server.label}: {holder.stderr.read()[-500:]}")
+                raise processes.Failure(f"{server.label}: not open after {OPENING_SECONDS} s, or: {holder.stderr.read()[-500:]}")
             time.sleep(2)
-            pids = trial.pids()
+            pids = trial.process.pids()
             pids.remove(holder.pid) if holder.pid in pids else None
             after, kernel_after = status_sum(pids, "VmRSS"), kernel_memory_kb()
             cpu, wakes, start = cpu_ns(pids), status_sum(pids, "voluntary_ctxt_switches", True), time.monotonic()
@@ -212,5 +252,6 @@ def idle(suite, server, connections, seconds):
                     "cpu_percent": (cpu_ns(pids) - cpu) / took / 1e7,
                     "wakes": (status_sum(pids, "voluntary_ctxt_switches", True) - wakes) / took}
         finally:
+            watchdog.cancel()
             holder.kill()
             holder.wait()

@@ -26,7 +26,7 @@ def table(head, rows):
     return "\n".join([line(head), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)])
 
 
-HEAD = ["", "op/s", "of limit", "CPU us/op", "of limit", "spread", "server CPU", "load CPU", "syscalls/op", "allocs/op",
+HEAD = ["", "op/s", "of limit", "CPU us/op", "a core, of limit", "spread", "server CPU", "load CPU", "syscalls/op", "allocs/op",
         "p50 us", "p99 us"]
 
 
@@ -36,15 +36,14 @@ def load_rows(case):
     lines = []
     for row in case.rows:
         if not row.rounds:
-            lines.append([row.server.label, *[NO] * (len(HEAD) - 2), (row.failure or "").split("\n")[0][:60]])
+            lines.append([row.server.label, *[NO] * (len(HEAD) - 2), row.why_not()])
             continue
-
         load_bound = row.middle("load_share") > 0.9 and row.middle("server_share") < 0.9
         lines.append([
             row.server.label, number(row.middle("rate")) + ("*" if load_bound else ""),
             f"{row.middle('rate') / limit.middle('rate'):.2f}" if limit else NO,
             number(row.middle("cpu_us")),
-            f"{row.middle('cpu_us') / limit.middle('cpu_us'):.2f}" if limit else NO,
+            f"{limit.middle('cpu_us') / row.middle('cpu_us'):.2f}" if limit else NO,
             f"{spread(row.values('cpu_us')):.0%}", f"{row.middle('server_share'):.0%}", f"{row.middle('load_share'):.0%}",
             number(row.counted.get("syscalls_each")), number(row.counted.get("allocations_each")),
             number(row.latency("p50")), number(row.latency("p99")),
@@ -89,16 +88,44 @@ def cpu_chart(scenario):
     return chart(scenario.title, f"CPU of the server, microseconds a {scenario.unit} (less is better)", groups)
 
 
-def write(folder, scenario, machine, text, picture, data):
+def short(value):
+    """Numbers with four digits that count: a round's are not known any better."""
+    if isinstance(value, dict):
+        return {name: short(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [short(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def as_lines(value, depth):
+    """JSON with a line for each member, down to a depth."""
+    if depth == 0 or not value or not isinstance(value, (dict, list)):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        inner = [f"{json.dumps(name)}: {as_lines(one, depth - 1)}" for name, one in value.items()]
+        return "{\n" + ",\n".join(inner) + "\n}"
+    return "[\n" + ",\n".join(as_lines(one, depth - 1) for one in value) + "\n]"
+
+
+def write(folder, scenario, machine):
+    """What there is of it so far: it is called again as it grows."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, f"{scenario.name}.md"), "w") as out:
-        out.write(f"{text}\n\n{machine_line(machine)}\n")
-    with open(os.path.join(folder, f"{scenario.name}.json"), "w") as out:
-        json.dump({"scenario": scenario.name, "title": scenario.title, "machine": machine, **data}, out, indent=1)
-        out.write("\n")
-    if picture:
-        with open(os.path.join(folder, f"{scenario.name}.svg"), "w") as out:
-            out.write(picture)
+    result = {"scenario": scenario.name, "title": scenario.title, "note": scenario.note, "machine": machine,
+              "failures": scenario.failures(), "tables": scenario.tables(), **short(scenario.data())}
+    files = {"json": as_lines(result, 4) + "\n", "md": f"{text(result)}\n\n{machine_line(machine)}\n", "svg": scenario.picture()}
+    for ending, content in files.items():
+        with open(os.path.join(folder, f"{scenario.name}.{ending}"), "w") as out:
+            out.write(content)
+
+
+def text(result):
+    """A scenario's tables, from its JSON."""
+    parts = [f"### {result['title']}"] + ([result["note"]] if result["note"] else [])
+    for one in result["tables"]:
+        label = f"**{one['label']}**\n\n" if one["label"] else ""
+        parts.append(label + table(one["head"], one["rows"]))
+    parts += ["Failed: " + failure.strip().split("\n")[0][:200] for failure in result["failures"]]
+    return "\n\n".join(parts)
 
 
 def machine_line(machine):

@@ -1,9 +1,8 @@
 """What is measured: each scenario is a title, cases of servers and a load, and how its table is made."""
-
-
 from . import report
-from .measure import idle, median, run_case, spread, Trial
-from .servers import DESCRIPTORS, Failure, Haproxy, Limit, LimitProxy, Mosquitto, Nginx, NodeWs, Pushpin, Tidegate
+from .measure import estimate, idle, median, Row, run_case, spread, times
+from .servers import (DESCRIPTORS, Haproxy, Limit, LimitProxy, Mosquitto, Nginx, NodeWs, Pushpin, Tidegate,
+                      TidegateNodes)
 
 
 class Case:
@@ -19,21 +18,33 @@ class Scenario:
 
     def __init__(self, suite):
         self.suite = suite
+        self.error = None
         self.cases = self.make_cases(suite.full)
 
     def make_cases(self, full):
         raise NotImplementedError
 
-    def run(self):
-        for case in self.cases:
-            case.rows = run_case(self.suite, case.candidates, case.kind, case.arguments, self.cores)
-            self.suite.say(f"\n{self.title}: {case.label}\n{report.table(report.HEAD, report.load_rows(case))}")
+    def estimate(self):
+        return sum(estimate(self.suite, case) for case in self.cases)
 
-    def text(self):
-        parts = [f"### {self.title}"] + ([self.note] if self.note else [])
+    def run(self, save):
+        """Calls `save` whenever there is more."""
         for case in self.cases:
-            parts.append(f"**{case.label}**\n\n{report.table(report.HEAD, report.load_rows(case))}")
-        return "\n\n".join(parts)
+            run_case(self.suite, case, self.cores)
+            self.suite.say(f"\n{self.title}: {case.label}\n{report.table(report.HEAD, report.load_rows(case))}")
+            save()
+
+    def rows(self):
+        return [row for case in self.cases for row in case.rows]
+
+    def failures(self):
+        found = [f"{row.server.label}: {failure}" for row in self.rows() for failure in row.failures]
+        unmeasured = [f"{row.server.label}: no time was left" for row in self.rows()
+                      if not row.rounds and not row.missing and not row.failures]
+        return found + unmeasured + ([self.error] if self.error else [])
+
+    def tables(self):
+        return [{"label": case.label, "head": report.HEAD, "rows": report.load_rows(case)} for case in self.cases if case.rows]
 
     def picture(self):
         return report.cpu_chart(self)
@@ -47,6 +58,14 @@ def size_name(size):
     return f"{size} B" if size < 1024 else f"{size // 1024} KiB"
 
 
+def many_connections():
+    return max(1000, min(18000, DESCRIPTORS - 1000))
+
+
+def nchan(**options):
+    return Nginx("nginx, nchan", **options)
+
+
 class Echo(Scenario):
     name, unit = "echo", "message"
     title = "A message and its reply, through route selection (MOCK, two-way)"
@@ -55,23 +74,30 @@ class Echo(Scenario):
         shapes = [(depth, size, connections) for connections in (100, 5000) for depth in (1, 8) for size in (20, 1024, 16384)]
         if not full:
             shapes = [(1, 20, 100), (8, 20, 100), (1, 1024, 100), (1, 16384, 100), (1, 20, 5000)]
-        peers = [NodeWs(), Nginx("nginx, nchan"), Mosquitto()] if full else [NodeWs()]
-        return [Case(f"{size_name(size)}, {connections} connections, depth {depth}", [Tidegate(), Limit(), *peers], "echo",
-                     "--connections", connections, "--depth", depth, "--size", size)
-                for depth, size, connections in shapes]
+        cases = []
+        for depth, size, connections in shapes:
+            peers = [NodeWs(), nchan(), Mosquitto()] if full and (connections == 100 or (depth, size) == (1, 20)) else []
+            peers = peers if full or connections > 100 else [NodeWs()]
+            cases.append(Case(f"{size_name(size)}, {connections} connections, depth {depth}", [Tidegate(), Limit(), *peers], "echo",
+                              "--connections", connections, "--depth", depth, "--size", size))
+        return cases
 
 
 class Push(Scenario):
     name, unit = "push", "push"
     title = "A push: POST to @connections over kept connections, 16 publishers"
-    note = ("mosquitto: MQTT, QoS 0, no answer to a publish. The limit verifies no signature. "
-            "pushpin takes no second publish on a connection, and is left out.")
+    note = ("The limit verifies no signature. mosquitto: MQTT, QoS 0, no answer to a publish. pushpin closes a publisher's HTTP "
+            "connection after each publish, so that a connection is part of its cost; by ZeroMQ a publish has no answer; it has 256 "
+            "publishers, since it waits some 40 ms before it sends.")
 
     def make_cases(self, full):
         cases = []
-        for size in ((20, 1024, 16384) if full else (20,)):
-            candidates = [Tidegate(), Tidegate("tidegate, sigv4", auth="sigv4"), Limit(), NodeWs(), Nginx("nginx, nchan")]
+        for size in ((64, 1024, 16384) if full else (64,)):
+            candidates = [Tidegate(), Tidegate("tidegate, sigv4", auth="sigv4"), Limit(), NodeWs(), nchan()]
             candidates += [Mosquitto()] if full else []
+            if size == 64:
+                many = ["--publishers", "256"]
+                candidates += [Pushpin("pushpin, HTTP", load=many), Pushpin("pushpin, ZeroMQ", load=many, zmq=True)]
             cases.append(Case(f"{size_name(size)}, 1000 clients", candidates, "push", "--connections", 1000, "--size", size))
         return cases
 
@@ -79,12 +105,15 @@ class Push(Scenario):
 class BackEnd(Scenario):
     name, unit = "backend", "message"
     title = "A message to an HTTP back end (HTTP_PROXY), and its answer to the client"
-    note = "ws: node's http client. pushpin: WebSocket over HTTP."
+    note = "ws: node's http client. pushpin: WebSocket over HTTP; it cuts connections where 1,000 ask at the same time. The second table's proxies forward a POST to the same back end."
 
     def make_cases(self, full):
-        candidates = [Tidegate(route="app"), Limit(app=True), NodeWs(app=True)] + ([Pushpin()] if full else [])
-        return [Case(f"20 B, {connections} connections", candidates, "echo", "--connections", connections)
-                for connections in ((100, 1000) if full else (100,))]
+        candidates = [Tidegate(route="app"), Limit(app=True), NodeWs(app=True)]
+        cases = [Case(f"20 B, {connections} connections", candidates + ([Pushpin()] if full and connections == 100 else []), "echo",
+                      "--connections", connections)
+                 for connections in ((100, 1000) if full else (100,))]
+        return cases[:1] + [Case("an HTTP POST of 20 B proxied, 100 connections", [Nginx("nginx", proxy=True), Haproxy()], "http",
+                                 "--connections", 100, "--method", "POST", "--path", "/app", "--size", 20)] + cases[1:]
 
 
 class Fanout(Scenario):
@@ -96,7 +125,7 @@ class Fanout(Scenario):
         one = ["--broadcast"]
         candidates = [Tidegate(), Limit(), Nginx("nginx, nchan, one publish", load=one), Mosquitto("mosquitto, one publish", load=one)]
         return [Case(f"{connections} clients", candidates, "fanout", "--connections", connections, "--publishers", 64)
-                for connections in ((1000, 10000) if full else (1000,))]
+                for connections in (1000, 10000)]
 
 
 class Handshake(Scenario):
@@ -104,10 +133,27 @@ class Handshake(Scenario):
     title = "Handshakes: opened, then cut; 32 under way"
 
     def make_cases(self, full):
-        plain = [Tidegate(), Limit(), NodeWs(), Nginx("nginx, nchan")] + ([Mosquitto()] if full else [])
+        plain = [Tidegate(), Limit(), NodeWs(), nchan()] + ([Mosquitto()] if full else [])
         asked = [Tidegate(connect=True), Limit(connect=True)]
         return [Case("without $connect", plain, "handshake", "--connections", 32),
                 Case("$connect asks a back end", asked, "handshake", "--connections", 32)]
+
+
+class Tls(Scenario):
+    name, unit = "tls", "operation"
+    title = "Over TLS 1.3 (AES-128-GCM, X25519, a P-256 certificate)"
+    note = ("The load generator offers this one cipher and group to all, and trusts any certificate. Resumed: with a session ticket of "
+            "an earlier connection. A handshake costs the client more than the server: load CPU says so, and then the CPU columns "
+            "compare. The limit is bare OpenSSL under bench/limit.c.")
+
+    def make_cases(self, full):
+        def all_of_them():
+            return [Tidegate(tls=True), Limit(tls=True), *([NodeWs(tls=True)] if full else []), nchan(tls=True)]
+        return [Case("echo, 20 B, 100 connections, depth 1", all_of_them(), "echo", "--connections", 100),
+                Case("echo, 20 B, 100 connections, depth 8", all_of_them(), "echo", "--connections", 100, "--depth", 8),
+                Case("push, 64 B, 1000 clients", all_of_them(), "push", "--connections", 1000, "--size", 64),
+                Case("handshakes, full", all_of_them(), "handshake", "--connections", 32),
+                Case("handshakes, resumed", all_of_them(), "handshake", "--connections", 32, "--resume")]
 
 
 class Proxy(Scenario):
@@ -136,7 +182,85 @@ class Workers(Scenario):
         pair = [Tidegate("tidegate, 1 worker"), Tidegate("tidegate, 2 workers", workers=2)]
         push = [Tidegate("tidegate, 1 worker"), Tidegate("tidegate, 2 workers", workers=2)]
         return [Case("echo, 20 B, 100 connections", pair, "echo", "--connections", 100),
-                Case("push, 20 B, 1000 clients", push, "push", "--connections", 1000)]
+                Case("push, 64 B, 1000 clients", push, "push", "--connections", 1000, "--size", 64)]
+
+
+class Cluster(Scenario):
+    """Pushes that come to a node which does not hold the connection."""
+
+    name, unit = "cluster", "push"
+    title = "Pushes through another node: publishers at node A, clients at A or at B, one Redis; 64 B, 1000 clients, 16 publishers"
+    note = ("Three servers and a load on two cores: both nodes and Redis share the one, the load has the other. So pushes/s is what one "
+            "core does for all three, and the three CPU columns say what each would do on a core of its own. The second table is an "
+            "open loop at the same rate for both, half of what this one core can do across nodes: its latency is that of a fleet with "
+            "room, except that the three take turns on a core.")
+    HEAD = ["", "pushes/s", "of same node", "CPU us/push", "Redis", "node A", "node B", "spread", "load CPU", "Redis commands/push",
+            "syscalls/push", "p50 us", "p99 us"]
+    STEADY = ["", "rate/s", "p50 us", "p99 us", "p99.9 us", "p99, of same node", "lag p99 us", "servers' CPU"]
+
+    def make_cases(self, full):
+        load = ["--connections", 1000, "--size", 64]
+        self.at_ease = [Case("at the same rate", self.nodes(), "push", *load)]
+        return [Case("at full load", self.nodes(), "push", *load)]
+
+    def nodes(self):
+        return [TidegateNodes("same node"), TidegateNodes("other node", cross=True)]
+
+    def estimate(self):
+        return super().estimate() * 2
+
+    def run(self, save):
+        case, = self.cases
+        run_case(self.suite, case)
+        save()
+        steady, = self.at_ease
+        steady.rows = [Row(self.suite, server) for server in steady.candidates]
+        if case.rows[1].rounds:
+            rate = int(1e6 / case.rows[1].middle("cpu_us") / 2)
+            for _ in range(self.suite.rounds):
+                for row in steady.rows:
+                    row.measure(steady.kind, [*steady.arguments, *times(self.suite), "--rate", rate])
+        self.suite.say("\n" + report.text({"title": self.title, "note": None, "tables": self.tables(), "failures": self.failures()}))
+        save()
+
+    def rows(self):
+        return [row for case in self.cases + self.at_ease for row in case.rows]
+
+    def lines(self, case):
+        same = case.rows[0] if case.rows and case.rows[0].rounds else None
+        lines = []
+        for row in case.rows:
+            if not row.rounds:
+                lines.append([row.server.label, *[report.NO] * (len(self.HEAD) - 2), row.why_not()])
+                continue
+            each = [median([one["process_cpu_seconds"][i] / max(1, one["operations"]) * 1e6 for one in row.rounds]) for i in range(3)]
+            commands = median([sum(one["redis"].values()) / max(1, one["operations"]) for one in row.rounds])
+            lines.append([row.server.label, report.number(row.middle("rate")),
+                          f"{row.middle('rate') / same.middle('rate'):.2f}" if same else report.NO, report.number(row.middle("cpu_us")),
+                          *map(report.number, each), f"{spread(row.values('cpu_us')):.0%}", f"{row.middle('load_share'):.0%}",
+                          report.number(commands), report.number(row.counted.get("syscalls_each")),
+                          report.number(row.latency("p50")), report.number(row.latency("p99"))])
+        return lines
+
+    def steady_lines(self, case):
+        same = case.rows[0] if case.rows and case.rows[0].rounds else None
+        lines = []
+        for row in case.rows:
+            if not row.rounds:
+                lines.append([row.server.label, *[report.NO] * (len(self.STEADY) - 2), row.why_not()])
+                continue
+            lines.append([row.server.label, report.number(row.middle("rate")), *(report.number(row.latency(p)) for p in ("p50", "p99", "p999")),
+                          f"{row.latency('p99') / same.latency('p99'):.2f}" if same else report.NO,
+                          report.number(median([one["lag_us"]["p99"] for one in row.rounds])), f"{row.middle('server_share'):.0%}"])
+        return lines
+
+    def tables(self):
+        return ([{"label": case.label, "head": self.HEAD, "rows": self.lines(case)} for case in self.cases if case.rows] +
+                [{"label": case.label, "head": self.STEADY, "rows": self.steady_lines(case)} for case in self.at_ease if case.rows])
+
+    def data(self):
+        return {"unit": self.unit, "cases": [{"case": case.label, "rows": [row.as_json() for row in case.rows]}
+                                             for case in self.cases + self.at_ease]}
 
 
 class Sizes(Scenario):
@@ -144,30 +268,35 @@ class Sizes(Scenario):
 
     name, unit = "sizes", "operation"
     title = "Cost against size: CPU an operation, small and large in turn"
+    note = "The limit's own growth with connections is that of the processor's caches and of the kernel."
     LIMIT = 1.20
+    HEAD = ["", "small, us", "large, us", "ratio", "spread", "within 20 %"]
 
     def make_cases(self, full):
-        many = max(1000, min(18000, DESCRIPTORS - 1000))
+        many = many_connections()
         window = ["--window", 100]
-        cases = [
+        few, lot = ["--connections", "100"], ["--connections", str(many)]
+        return [
             Case("echo, 300 routes", [Tidegate("few"), Tidegate("300 routes", routes=300)], "echo", "--connections", 100),
             Case("echo, configuration of 1 MB", [Tidegate("small"), Tidegate("1 MB", padding=900)], "echo", "--connections", 100),
             Case("push, 10,000 credentials", [Tidegate("one", auth="sigv4"), Tidegate("10,000", auth="sigv4", credentials=10000)],
                  "push", "--connections", 100),
+            Case("push, 10,000 credentials, each with a policy",
+                 [Tidegate("one", auth="sigv4"), Tidegate("10,000", auth="sigv4", credentials=10000, policies=True)],
+                 "push", "--connections", 100),
             Case(f"echo, {many} connections in turn, 100 messages under way",
-                 [Tidegate("100", load=["--connections", "100"]), Tidegate(str(many), load=["--connections", str(many)]),
-                  ], "echo", *window),
-            Case("the same, of the limit", [Limit("100", load=["--connections", "100"]), Limit(str(many), load=["--connections", str(many)])],
-                 "echo", *window),
+                 [Tidegate("100", load=few), Tidegate(str(many), load=lot)], "echo", *window),
+            Case("the same, of the limit", [Limit("100", load=few), Limit(str(many), load=lot)], "echo", *window),
         ]
-        return cases
 
     def lines(self):
         lines = []
         for case in self.cases:
+            if not case.rows:
+                continue
             small, large = case.rows
             if not small.rounds or not large.rounds:
-                lines.append([case.label, report.NO, report.NO, report.NO, small.failure or large.failure or "", report.NO])
+                lines.append([case.label, report.NO, report.NO, report.NO, report.NO, (large if small.rounds else small).why_not()])
                 continue
             ratio = large.middle("cpu_us") / small.middle("cpu_us")
             verdict = "" if small.server.name == "limit" else "yes" if ratio <= self.LIMIT else "NO"
@@ -175,68 +304,87 @@ class Sizes(Scenario):
                           f"{ratio:.2f}", f"{max(spread(small.values('cpu_us')), spread(large.values('cpu_us'))):.0%}", verdict])
         return lines
 
-    def text(self):
-        head = ["", "small, us", "large, us", "ratio", "spread", "within 20 %"]
-        return f"### {self.title}\n\n{report.table(head, self.lines())}"
+    def tables(self):
+        return [{"label": "", "head": self.HEAD, "rows": self.lines()}]
 
 
 class Latency(Scenario):
-    """Open loop at half of what each server can do, while connections come and go."""
+    """Open loops."""
 
     name, unit = "latency", "message"
-    title = "Latency at half of capacity (echo, 20 B, 100 connections), while 100 connections a second come and go"
-    note = ("Counted from when a message was due. Half of what one core could do, reckoned from the CPU time of a message "
-            "in a closed loop; lag: how late the generator itself was.")
+    title = "Latency in an open loop, at half of capacity"
+    note = ("Counted from when a message was due. Capacity is what one core could do, reckoned from the CPU time of a message in a "
+            "closed loop; lag: how late the generator itself was.")
     HEAD = ["", "capacity/s", "rate/s", "p50 us", "p99 us", "p99.9 us", "max us", "lag p99 us", "server CPU", "load CPU"]
 
+    class Part(Case):
+        """A candidate has a load of its own; where the rate is the same for all, it is half of the least capacity."""
+
+        def __init__(self, label, same_rate, *candidates):
+            super().__init__(label, [server for server, _ in candidates], "echo", "--connections", 100)
+            self.same_rate, self.loads = same_rate, dict(candidates)
+            self.capacity = {}
+
     def make_cases(self, full):
-        return [Case("echo", [Tidegate(), Limit(), NodeWs()], "echo", "--connections", 100)]
+        message, request = ["echo"], ["http", "--method", "POST", "--path", "/app", "--size", 20]
+        cases = [self.Part("echo, 20 B, 100 connections, while 100 a second come and go; each at half of its own capacity", False,
+                           (Tidegate(), message), (Limit(), message), (NodeWs(), message)),
+                 self.Part("a message to an HTTP back end, beside an HTTP request proxied; the same rate, half of the least capacity", True,
+                           (Tidegate(route="app"), message), (Nginx("nginx, proxy", proxy=True), request),
+                           (Haproxy("haproxy, proxy"), request))]
+        return cases
 
-    def run(self):
-        self.lines, self.found = [], []
-        for server in self.cases[0].candidates:
-            reason = server.missing(self.suite)
-            if reason:
-                self.lines.append([server.label, *[report.NO] * 8, reason])
-        ready = [server for server in self.cases[0].candidates if not server.missing(self.suite)]
-        capacity, rounds = {}, {server: [] for server in ready}
-        for server in ready:
-            closed = run_case_once(self.suite, server, "--seconds", self.suite.seconds)
-            capacity[server] = 1e6 / closed["cpu_us"]
+    def estimate(self):
+        return sum(len(case.candidates) * ((self.suite.rounds * 2 + 1) * self.suite.seconds + self.suite.rounds + 1) for case in self.cases)
+
+    def run(self, save):
+        for case in self.cases:
+            self.run_part(case)
+            self.suite.say(f"\n{self.title}: {case.label}\n{report.table(self.HEAD, self.lines(case))}")
+            save()
+
+    def run_part(self, case):
+        rows = [Row(self.suite, server) for server in case.candidates]
+        for row in rows:
+            kind, *arguments = case.loads[row.server]
+            row.measure(kind, [*case.arguments, *arguments, *times(self.suite)])
+            if row.rounds:
+                case.capacity[row] = 1e6 / row.rounds.pop()["cpu_us"]
+        least = min(case.capacity.values(), default=0)
+        churn = [] if case.same_rate else ["--churn", 100]
         for _ in range(self.suite.rounds):
-            for server in ready:
-                rounds[server].append(run_case_once(self.suite, server, "--seconds", 2 * self.suite.seconds,
-                                                    "--rate", int(capacity[server] / 2), "--churn", 100))
-        for server in ready:
-            done = rounds[server]
-            cells = [report.number(median([one["latency_us"][name] for one in done])) for name in ("p50", "p99", "p999", "max")]
-            self.lines.append([server.label, report.number(capacity[server]), report.number(median([one["rate"] for one in done])),
-                               *cells, report.number(median([one["lag_us"]["p99"] for one in done])),
-                               f"{median([one['server_share'] for one in done]):.0%}",
-                               f"{median([one['load_share'] for one in done]):.0%}"])
-            self.found.append({"server": server.label, "capacity": capacity[server], "rounds": done})
-        self.suite.say(f"\n{self.title}\n{report.table(self.HEAD, self.lines)}")
+            for row in rows:
+                if row in case.capacity:
+                    kind, *arguments = case.loads[row.server]
+                    rate = int((least if case.same_rate else case.capacity[row]) / 2)
+                    row.measure(kind, [*case.arguments, *arguments, *times(self.suite, 2 * self.suite.seconds), "--rate", rate, *churn])
+        case.rows = rows
 
-    def text(self):
-        return f"### {self.title}\n\n{self.note}\n\n{report.table(self.HEAD, self.lines)}"
+    def lines(self, case):
+        lines = []
+        for row in case.rows:
+            if not row.rounds:
+                lines.append([row.server.label, *[report.NO] * (len(self.HEAD) - 2), row.why_not()])
+                continue
+            lines.append([row.server.label, report.number(case.capacity[row]), report.number(row.middle("rate")),
+                          *(report.number(row.latency(name)) for name in ("p50", "p99", "p999", "max")),
+                          report.number(median([one["lag_us"]["p99"] for one in row.rounds])),
+                          f"{row.middle('server_share'):.0%}", f"{row.middle('load_share'):.0%}"])
+        return lines
+
+    def tables(self):
+        return [{"label": case.label, "head": self.HEAD, "rows": self.lines(case)} for case in self.cases if case.rows]
 
     def picture(self):
         groups = []
-        for name, label in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
-            bars = []
-            for one in self.found:
-                values = [round_["latency_us"][name] for round_ in one["rounds"]]
-                bars.append((one["server"], median(values), min(values), max(values)))
-            groups.append((label, bars))
+        for case in self.cases:
+            for name, label in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
+                bars = []
+                for row in case.rows:
+                    values = [one["latency_us"][name] for one in row.rounds]
+                    bars += [(row.server.label, median(values), min(values), max(values))] if values else []
+                groups += [(f"{case.label.split(',')[0].split(';')[0]}: {label}", bars)] if bars else []
         return report.chart(self.title, "microseconds (less is better)", groups)
-
-    def data(self):
-        return {"servers": self.found}
-
-
-def run_case_once(suite, server, *arguments):
-    with Trial(suite, server) as trial:
-        return trial.load("echo", "--connections", 100, "--warmup", suite.seconds / 4, *arguments)
 
 
 class Idle(Scenario):
@@ -246,36 +394,46 @@ class Idle(Scenario):
     HEAD = ["", "connections", "opened in s", "user B each", "kernel B each, both ends", "CPU when idle", "wake-ups/s"]
 
     def make_cases(self, full):
-        return []
+        many = many_connections()
+        plain = Case("idle", [Tidegate(), Limit(), NodeWs(), nchan(), Mosquitto()], "idle", many)
+        return [plain, Case("idle, TLS", [Tidegate("tidegate, TLS", tls=True), Limit("limit, TLS", tls=True)], "idle", 5000)]
 
-    def run(self):
-        connections = max(1000, min(18000, DESCRIPTORS - 1000))
-        self.lines, self.found = [], []
-        for server in [Tidegate(), Limit(), NodeWs(), Nginx("nginx, nchan"), Mosquitto()]:
-            try:
-                reason = server.missing(self.suite)
-                if reason:
-                    raise Failure(reason)
-                one = idle(self.suite, server, connections, 10 if self.suite.full else 4)
-            except Failure as error:
-                self.lines.append([server.label, *[report.NO] * 5, str(error).split("\n", maxsplit=1)[0][:80]])
+    def seconds(self):
+        return self.suite.seconds * 4
+
+    def estimate(self):
+        return sum(6 + self.seconds() for case in self.cases for _ in case.candidates)
+
+    def run(self, save):
+        for case in self.cases:
+            case.rows = [Row(self.suite, server) for server in case.candidates]
+            for row in case.rows:
+                found = row.attempt(lambda row=row, case=case: idle(self.suite, row.server, case.arguments[0], self.seconds()))
+                row.rounds += [found] if found else []
+            save()
+        self.suite.say(f"\n{self.title}\n{report.table(self.HEAD, self.lines())}")
+
+    def lines(self):
+        lines = []
+        for row in self.rows():
+            if not row.rounds:
+                lines.append([row.server.label, *[report.NO] * (len(self.HEAD) - 2), row.why_not()])
                 continue
-            self.found.append({"server": server.label, **one})
-            self.lines.append([server.label, connections, report.number(one["open_seconds"]), report.number(one["user_bytes"]),
-                               report.number(one["kernel_bytes"]), f"{one['cpu_percent']:.2f} %", report.number(one["wakes"])])
-        self.suite.say(f"\n{self.title}\n{report.table(self.HEAD, self.lines)}")
+            one, = row.rounds
+            lines.append([row.server.label, one["connections"], report.number(one["open_seconds"]), report.number(one["user_bytes"]),
+                          report.number(one["kernel_bytes"]), f"{one['cpu_percent']:.2f} %", report.number(one["wakes"])])
+        return lines
 
-    def text(self):
-        return f"### {self.title}\n\n{self.note}\n\n{report.table(self.HEAD, self.lines)}"
+    def tables(self):
+        return [{"label": "", "head": self.HEAD, "rows": self.lines()}]
 
     def picture(self):
-        bars = [(one["server"], one["user_bytes"], one["user_bytes"], one["user_bytes"]) for one in self.found]
+        bars = [(row.server.label, one["user_bytes"], one["user_bytes"], one["user_bytes"]) for row in self.rows() for one in row.rounds]
         return report.chart(self.title, "memory in user space, bytes a connection (less is better)", [("", bars)])
 
     def data(self):
-        return {"servers": self.found}
+        return {"servers": [{"server": row.server.label, **one} for row in self.rows() for one in row.rounds]}
 
 
-
-
-ALL = [Echo, Push, BackEnd, Fanout, Handshake, Idle, Proxy, Workers, Latency, Sizes]
+# Those with aims first: what the time does not suffice for is at the end.
+ALL = [Echo, Push, BackEnd, Fanout, Handshake, Idle, Sizes, Tls, Cluster, Latency, Proxy, Workers]

@@ -1,14 +1,12 @@
 """The servers that are measured: tidegate, the limits, and their peers from packages, each with its configuration."""
 import json
 import os
-import random
 import re
 import resource
 import shutil
-import signal
-import socket
 import subprocess
-import time
+
+from .processes import certificate, Failure, free_port, Group, Process
 
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MANY = 100000000
@@ -18,77 +16,6 @@ ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "e
 TWO_WAY = {"routeResponseSelectionExpression": "$default", "routeResponses": [{"routeResponseKey": "$default"}]}
 
 
-class Failure(Exception):
-    pass
-
-
-def free_port():
-    """Below the ports that outgoing connections take."""
-    while True:
-        with socket.socket() as held:
-            try:
-                port = random.randrange(12000, 31000)
-                held.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-
-
-def family(pid):
-    """A process and all that descend from it."""
-    parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat") as line:
-                    parents[int(name)] = int(line.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
-
-
-class Process:
-    """A server that runs on some cores, with its log in a file."""
-
-    def __init__(self, command, cores, log, environment=None, cwd=None):
-        self.log = log
-        with open(log, "w") as out:
-            self.popen = subprocess.Popen(["taskset", "-c", cores, *command], stdout=out, stderr=out, cwd=cwd,
-                                          stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
-
-    def logged(self):
-        with open(self.log, errors="replace") as lines:
-            return lines.read()
-
-    def wait_until(self, test, limit=30):
-        deadline = time.monotonic() + limit
-        while not test():
-            if self.popen.poll() is not None or time.monotonic() > deadline:
-                raise Failure(f"{' '.join(self.popen.args)} did not come up:\n{self.logged()[-2000:]}")
-            time.sleep(0.02)
-
-    def listens(self, port):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    def stop(self):
-        members = family(self.popen.pid)
-        self.popen.send_signal(signal.SIGTERM)
-        try:
-            self.popen.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            pass
-        for pid in members:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self.popen.wait()
-
-
 class Server:
     """A kind of server. `options` change its configuration, `load` the load generator's command line."""
 
@@ -96,6 +23,7 @@ class Server:
     programs = []  # what must be installed
     load = []
     counts_allocations = True
+    seconds_to_start = 0.5  # and to stop, about: for the estimate
 
     def __init__(self, label=None, load=None, **options):
         self.label = label or self.name
@@ -140,8 +68,12 @@ class Server:
             raise
         return process, port, second_port
 
+    def tls(self):
+        """The paths of certificate and key, or None."""
+        return certificate() if self.options.get("tls") else None
+
     def load_arguments(self, kind, port, second_port):
-        return ["--port", str(port), *self.load, *self.more_load]
+        return ["--port", str(port), *self.load, *(["--tls"] if self.options.get("tls") else []), *self.more_load]
 
 
 def first_line(*command):
@@ -160,7 +92,8 @@ def mock(name, template):
 
 
 class Tidegate(Server):
-    """Options: auth, connect ($connect asks the back end), workers, routes, credentials, padding (KB), http (an HTTP API)."""
+    """Options: auth, connect ($connect asks the back end), workers, routes, credentials, policies (for each of them), padding
+    (KB), http (an HTTP API), tls."""
 
     name = "tidegate"
 
@@ -168,7 +101,7 @@ class Tidegate(Server):
         return first_line(suite.program("tidegate"), "version")
 
     def missing(self, suite):
-        if not self.options.get("http"):
+        if not any(self.options.get(name) for name in ("http", "tls", "policies")):
             return None
         with suite.folder() as folder:
             for name, content in self.files(folder, 1, 2, 3).items():
@@ -176,7 +109,7 @@ class Tidegate(Server):
                     out.write(content)
             done = subprocess.run([suite.program("tidegate"), "check", os.path.join(folder, "tidegate.json")],
                                   capture_output=True, text=True, check=False)
-        return None if done.returncode == 0 else "this gateway knows no HTTP APIs yet"
+        return None if done.returncode == 0 else f"this gateway does not take it: {(done.stdout + done.stderr).strip()[-200:]}"
 
     def api(self, backend):
         proxy = {"integrationType": "HTTP_PROXY", "integrationUri": f"http://127.0.0.1:{backend}"}
@@ -202,17 +135,26 @@ class Tidegate(Server):
         api["integrations"] += [mock(f"padding{i}", "x" * 1000) for i in range(self.options.get("padding", 0))]
         return api
 
+    def listener(self, port):
+        tls = {"tls": {"certificates": [dict(zip(("certificate", "privateKey"), self.tls()))]}} if self.tls() else {}
+        return {"address": f"127.0.0.1:{port}", **tls}
+
     def files(self, folder, port, second_port, backend):
         return {"tidegate.json": json.dumps({
-            "listeners": [{"address": f"127.0.0.1:{port}"}], "workers": self.options.get("workers", 1),
+            "listeners": [self.listener(port)], "workers": self.options.get("workers", 1),
             "management": {"auth": self.options.get("auth", "none")},
             "drain": {"closesPerSecond": 0, "deadlineSeconds": 2},
             "throttling": {"rateLimit": MANY, "burstLimit": MANY, "connectionRateLimit": MANY,
                            "connectionBurstLimit": MANY},
             "credentials": [{"accessKeyId": KEY, "secretAccessKey": SECRET, "policy": ALLOW}] +
-                           [{"accessKeyId": f"AKIDMORE{i:06}", "secretAccessKey": f"secret{i}"}
+                           [{"accessKeyId": f"AKIDMORE{i:06}", "secretAccessKey": f"secret{i}",
+                             **({"policy": ALLOW} if self.options.get("policies") else {})}
                             for i in range(self.options.get("credentials", 0))],
-            "apis": [self.api(backend)]})}
+            "apis": [self.api(backend)], **self.more()})}
+
+    def more(self):
+        """Of the configuration."""
+        return {}
 
     def command(self, suite, folder, port, second_port, backend):
         return [suite.program("tidegate"), "serve", "--config", os.path.join(folder, "tidegate.json")]
@@ -225,15 +167,55 @@ class Tidegate(Server):
         return [*super().load_arguments(kind, port, second_port), *signed]
 
 
+class TidegateNodes(Tidegate):
+    """Two nodes and their Redis. Publishers are at node A, clients at node B (option cross) or at A as well."""
+
+    programs = ["redis-server"]
+    seconds_to_start = 1.2
+
+    def missing(self, suite):
+        return Server.missing(self, suite)
+
+    def version(self, suite):
+        return " ".join(first_line("redis-server", "--version").split()[:3])
+
+    def more(self):
+        return {"registry": {"type": "redis", "url": f"redis://127.0.0.1:{self.redis_port}/0", "cluster": "bench"}}
+
+    def start(self, suite, folder, backend, cores, environment=None):
+        group, self.redis_port = Group(), free_port()
+        ports = [free_port(), free_port()]
+        try:
+            redis = group.add(Process(["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "",
+                                       "--appendonly", "no", "--dir", folder], cores, os.path.join(folder, "redis.log")))
+            redis.wait_until(lambda: redis.listens(self.redis_port))
+            for name, port in zip("ab", ports):
+                place = os.path.join(folder, name)
+                os.mkdir(place)
+                with open(os.path.join(place, "tidegate.json"), "w") as out:
+                    out.write(self.files(place, port, None, backend)["tidegate.json"])
+                node = group.add(Process(self.command(suite, place, port, None, backend), cores,
+                                         os.path.join(place, "tidegate.log"), environment))
+                node.wait_until(lambda node=node, port=port: self.is_ready(node, port, None))
+        except Failure:
+            group.stop()
+            raise
+        return group, ports[1 if self.options.get("cross") else 0], ports[0]
+
+    def load_arguments(self, kind, port, second_port):
+        return [*super().load_arguments(kind, port, second_port), "--publish-port", str(second_port),
+                "--redis-port", str(self.redis_port)]
+
+
 class Limit(Server):
-    """The least that a WebSocket server must do: bench/limit.c. Options: connect, app (messages go to the back end)."""
+    """The least that a WebSocket server must do: bench/limit.c. Options: connect, app (messages go to the back end), tls."""
 
     name = "limit"
 
     def command(self, suite, folder, port, second_port, backend):
         command = [suite.program("bench/bench_limit"), str(port), str(backend)]
-        mode = "connect" if self.options.get("connect") else "app" if self.options.get("app") else None
-        return command + ([mode] if mode else [])
+        mode = "connect" if self.options.get("connect") else "app" if self.options.get("app") else "echo"
+        return [*command, mode, *(self.tls() or [])]
 
 
 class LimitProxy(Server):
@@ -246,7 +228,7 @@ class LimitProxy(Server):
 
 
 class Nginx(Server):
-    """nginx: with nchan, or as a proxy (option proxy)."""
+    """nginx: with nchan (also tls), or as a proxy (option proxy)."""
 
     name = "nginx"
     programs = ["nginx"]
@@ -269,9 +251,14 @@ class Nginx(Server):
     location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}"""
         else:
+            ssl, tls = "", ""
+            if self.tls():
+                ssl = " ssl"
+                tls = (f"ssl_certificate {self.tls()[0]}; ssl_certificate_key {self.tls()[1]}; ssl_protocols TLSv1.3; "
+                       "ssl_session_tickets on; ssl_buffer_size 16k;")
             module, body = f"load_module {self.NCHAN};", f"""
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port}{ssl} backlog=4096; {tls}
     location /echo {{ nchan_pubsub websocket; nchan_channel_id $arg_id; nchan_message_buffer_length 1; }}
     location /sub {{ nchan_subscriber websocket; nchan_channel_id $arg_id; nchan_message_buffer_length 1;
                      nchan_subscriber_first_message newest; }}
@@ -298,13 +285,13 @@ http {{
         return ["/usr/sbin/nginx", "-p", folder, "-c", os.path.join(folder, "nginx.conf"), "-e", f"{folder}/start.log"]
 
     def is_ready(self, process, port, second_port):
-        return process.listens(port) and len(family(process.popen.pid)) > 1  # the worker
+        return process.listens(port) and len(process.pids()) > 1  # the worker
 
     def load_arguments(self, kind, port, second_port):
         if self.options.get("proxy"):
             return super().load_arguments(kind, port, second_port)
         path = "/echo?id=" if kind == "echo" else "/sub?id="
-        return ["--port", str(port), "--dialect", "nchan", "--path", path, "--numbered", *self.more_load]
+        return [*super().load_arguments(kind, port, second_port), "--dialect", "nchan", "--path", path, "--numbered"]
 
 
 class Haproxy(Server):
@@ -365,9 +352,10 @@ listener {second_port} 127.0.0.1
 
 
 class NodeWs(Server):
-    """npm's ws, with a server of some 50 lines."""
+    """npm's ws, with a server of some 50 lines. Options: app, tls."""
 
     name = "ws"
+    seconds_to_start = 0.7
     programs = ["node"]
     counts_allocations = False  # its heap is its own
 
@@ -381,8 +369,8 @@ class NodeWs(Server):
             return f"ws {json.load(file)['version']}, node {first_line('node', '--version')}"
 
     def command(self, suite, folder, port, second_port, backend):
-        mode = ["app"] if self.options.get("app") else []
-        return ["node", os.path.join(BENCH, "peers/ws/server.js"), str(port), str(backend), *mode]
+        mode = "app" if self.options.get("app") else "echo"
+        return ["node", os.path.join(BENCH, "peers/ws/server.js"), str(port), str(backend), mode, *(self.tls() or [])]
 
     def is_ready(self, process, port, second_port):
         return "ready" in process.logged()
@@ -393,6 +381,7 @@ class Pushpin(Server):
 
     name = "pushpin"
     programs = ["pushpin", "condure"]
+    seconds_to_start = 3.5
 
     def version(self, suite):
         return first_line("pushpin", "--version")
@@ -401,9 +390,10 @@ class Pushpin(Server):
         with open("/etc/pushpin/pushpin.conf") as lines:
             text = lines.read()
         changes = {"rundir": f"{folder}/run", "ipc_prefix": f"bench{port}-", "http_port": f"127.0.0.1:{port}",
-                   "logdir": folder, "log_level": "2",
+                   "logdir": folder, "log_level": "1",
                    "push_in_http_port": str(free_port() if self.options.get("zmq") else second_port),
-                   "push_in_spec": f"tcp://127.0.0.1:{second_port if self.options.get('zmq') else free_port()}", "push_in_sub_specs": f"ipc://{folder}/push-sub",
+                   "push_in_spec": f"tcp://127.0.0.1:{second_port if self.options.get('zmq') else free_port()}",
+                   "push_in_sub_specs": f"ipc://{folder}/push-sub",
                    "command_spec": f"ipc://{folder}/command", "message_rate": str(MANY), "message_hwm": str(MANY),
                    "stats_spec": f"ipc://{folder}/stats", "push_in_sub_spec": f"ipc://{folder}/push-sub",
                    "push_in_http_addr": "127.0.0.1", "routesfile": f"{folder}/routes", "client_maxconn": "19000"}
@@ -420,10 +410,11 @@ class Pushpin(Server):
         return ["pushpin", f"--config={folder}/pushpin.conf"]
 
     def is_ready(self, process, port, second_port):
-        return "started" in process.logged() and process.listens(second_port)
+        return process.listens(port) and process.listens(second_port)
 
     def load_arguments(self, kind, port, second_port):
-        common = ["--port", str(port), "--publish-port", str(second_port), "--dialect", "pushpin", *self.more_load]
+        common = ["--port", str(port), "--publish-port", str(second_port), "--dialect", "pushpin",
+                  "--at-a-time", "16", *self.more_load]
         if kind == "push":  # it subscribes a client after it has let it in
             how = "--zmtp" if self.options.get("zmq") else "--reconnect"
             return [*common, "--path", "/ws?id=", "--numbered", "--settle", "1", how]

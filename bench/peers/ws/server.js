@@ -1,10 +1,13 @@
-// A server made of npm's ws with what the scenarios need: node server.js PORT [BACKEND_PORT [app]]
+// A server made of npm's ws with what the scenarios need: node server.js PORT [BACKEND_PORT [echo|app [CERTIFICATE KEY]]]
 'use strict';
+const fs = require('node:fs');
 const http = require('node:http');
+const https = require('node:https');
 const { WebSocketServer } = require('ws');
 
 const [port, backend] = process.argv.slice(2, 4).map(Number);
 const isApp = process.argv[4] === 'app';
+const [certificate, key] = process.argv.slice(5, 7);
 const clients = new Map();
 const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
 const PUSH = '/prod/@connections/';
@@ -18,7 +21,7 @@ function ask(body, done) {
   call.end(body);
 }
 
-const server = http.createServer((request, response) => {
+function serve(request, response) {
   const client = clients.get(request.url.slice(PUSH.length));
   const parts = [];
   request.on('data', (part) => parts.push(part));
@@ -27,7 +30,11 @@ const server = http.createServer((request, response) => {
     response.writeHead(200, { 'content-length': 0 });
     response.end();
   });
-});
+}
+
+const server = certificate
+  ? https.createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) }, serve)
+  : http.createServer(serve);
 server.keepAliveTimeout = 600000;
 
 let last = 0;
