@@ -49,6 +49,30 @@ async function run(owner, name, to, text, args) {
   return ports;
 }
 
+// HAProxy as a load balancer that passes TCP on. `to` is {name: {send, servers, options}}: how the servers are told of the client
+// (send-proxy, send-proxy-v2, or nothing), which these are ({port or path, check: port of /readyz}), and lines of its own.
+export function startBalancer(owner, to) {
+  const server = ({ port, path: where, check }, send, i) => `  server s${i} ${where ? `unix@${where}` : `127.0.0.1:${port}`} ${send}${check ? ` check port ${check} inter 100ms fall 2 rise 2` : ''}`;
+  const listen = ([key, { send = '', servers, options = [] }], port) => `listen ${key}
+  bind 127.0.0.1:${port}
+${options.map((line) => `  ${line}\n`).join('')}${servers.some(({ check }) => check) ? '  option httpchk GET /readyz\n' : ''}${servers.map((one, i) => server(one, send, i)).join('\n')}`;
+  const text = (dir, ports) => `global
+  maxconn 8000
+  nbthread 1
+defaults
+  mode tcp
+  balance leastconn
+  retries 3
+  option redispatch 1
+  timeout connect 5s
+  timeout client 120s
+  timeout server 120s
+  timeout check 2s
+${Object.entries(to).map((entry) => listen(entry, ports[entry[0]])).join('\n')}
+`;
+  return run(owner, 'haproxy', to, text, (dir, file) => ['-db', '-f', file]);
+}
+
 // Both: `to` is {name: port behind it}; the result has the port in front of it by the same name. Each request that the proxy
 // reads goes on with a field `mark`, whose value no other request has. As permissive as the proxy can be told to be.
 export function startNginx(owner, to, mark) {
