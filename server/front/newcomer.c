@@ -14,6 +14,7 @@ struct newcomer {
     struct tg_poll *poll;
     struct tg_timer timer;
     struct tg_buf head; /* what has been taken of a header that comes in pieces */
+    void *memory;       /* to be freed with it; NULL: it lies on the stack */
 };
 
 /* ---- refusals ---- */
@@ -46,7 +47,7 @@ static void leave(struct newcomer *newcomer)
         tg_timer_stop(&newcomer->timer);
         tg_list_remove(&newcomer->node);
         http_closed(newcomer->listener->httpd);
-        free(newcomer);
+        free(newcomer->memory);
     }
 }
 
@@ -173,6 +174,7 @@ static enum tg_err wait(const struct newcomer *here)
         return TG_ENOMEM;
     }
     *newcomer = *here; /* with what it holds of the header */
+    newcomer->memory = newcomer;
     enum tg_err err = tg_poll_new(httpd->options.loop, newcomer->fd, on_ready, newcomer, &newcomer->poll);
     if (err != TG_OK) {
         free(newcomer);

@@ -16,8 +16,10 @@ static struct tg_drain_times times(double grace, double deadline)
 static void orders_its_times(void **state)
 {
     (void)state;
-    for (double deadline = 0; deadline < 100; deadline += 0.25) {
-        for (double grace = 0; grace < deadline; grace += 0.5) {
+    for (int i = 0; i < 400; i++) {
+        double deadline = i / 4.0;
+        for (int j = 0; j / 2.0 < deadline; j++) {
+            double grace = j / 2.0;
             struct tg_drain_times t = times(grace, deadline);
             assert_true(t.close_ms == 1000 + (uint64_t)(grace * 1000));
             assert_true(t.end_ms == 1000 + (uint64_t)(deadline * 1000));

@@ -31,7 +31,8 @@ static void keeps_the_rate(void **state)
     static const double rates[] = {1, 10, 200, 5000};
     (void)state;
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
-        for (double jitter = 0; jitter <= 1; jitter += 0.5) {
+        for (int half = 0; half <= 2; half++) {
+            double jitter = half / 2.0;
             struct tg_pace pace;
             size_t seconds[40] = {0};
             tg_pace_start(&pace, rates[i], jitter, 1000 + LONG_MS, 1000, 7 + i);
@@ -49,7 +50,8 @@ static void varies_the_gaps_as_told(void **state)
 {
     struct tg_pace pace;
     (void)state;
-    for (double jitter = 0; jitter <= 1; jitter += 0.25) {
+    for (int quarter = 0; quarter <= 4; quarter++) {
+        double jitter = quarter / 4.0;
         double least = 1e9, most = 0, before = -1;
         tg_pace_start(&pace, 2, jitter, LONG_MS, 0, 3);
         for (uint64_t now = 0; now < 400000; now++) {
