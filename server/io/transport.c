@@ -409,6 +409,16 @@ void tg_transport_shutdown(struct tg_transport *transport)
     }
 }
 
+const char *tg_transport_failure(const struct tg_transport *transport)
+{
+    return transport->failure != NULL ? transport->failure : "";
+}
+
+bool tg_transport_resumed(const struct tg_transport *transport)
+{
+    return transport->ops->resumed != NULL && transport->ops->resumed(transport);
+}
+
 void tg_transport_own(struct tg_transport *transport, const struct tg_transport_events *events, void *arg)
 {
     assert(transport->state == TG_TRANSPORT_OPEN && !transport->closed);

@@ -23,6 +23,53 @@ struct tg_tls_client_options {
 };
 enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options,
                               struct tg_tls_context **out) TG_MUST_CHECK;
+
+/* One certificate of a server: PEM files. */
+struct tg_tls_certificate {
+    const char *certificate;   /* itself, then those that lead to its authority */
+    const char *private_key;   /* without a passphrase */
+    const char *ocsp_response; /* DER, to be stapled while it is fresh; NULL: none */
+};
+
+enum { TG_TLS_TICKET_SECRET_LEN = 32 };
+
+struct tg_tls_server_options {
+    /* Which one a client is shown is chosen by the host that it names (SNI): exact names before wildcards, of
+     * several for the same host (RSA and ECDSA) the one that suits the client. The first is for all others.
+     */
+    const struct tg_tls_certificate *certificates;
+    size_t certificate_count;
+    const char *client_ca;    /* PEM; clients must show a certificate of these authorities; NULL: not asked */
+    bool tls13_only;          /* else TLS 1.2 and 1.3 */
+    const char *ciphers;      /* of TLS 1.2, as OpenSSL names them; NULL: AEAD with forward secrecy alone */
+    const char *ciphersuites; /* of TLS 1.3; NULL: OpenSSL's */
+    bool no_tickets;          /* sessions are kept here instead of with the client */
+    /* From which the keys of tickets are made: who has the same secret resumes the same sessions. Empty: a
+     * random one for this context. */
+    struct tg_slice ticket_secret;
+    struct tg_slice plain_answer; /* sent as it is to a client that speaks plain text instead of TLS */
+};
+/* What is wrong with the options. */
+struct tg_tls_fault {
+    const char *member; /* of the options or of a certificate, as the configuration file spells it; static */
+    size_t certificate; /* which one; SIZE_MAX: none of them */
+    char text[256];
+};
+/* Reads the files, which takes blocking calls. TG_EINVAL and the errors of tg_file_read: *fault says what is
+ * wrong where. */
+enum tg_err tg_tls_server_new(const struct tg_tls_server_options *options, struct tg_tls_fault *fault,
+                              struct tg_tls_context **out) TG_MUST_CHECK;
+struct tg_tls_certificate_info {
+    struct tg_slice name;              /* the first of its subjectAltNames; empty: it has none */
+    int64_t not_before_s, not_after_s; /* since the epoch */
+    int64_t ocsp_until_s;              /* 0: no response, or without an end */
+    bool key_is_public;                /* the key's file can be read by others than owner and group */
+};
+/* Of a server, in the order of the options; valid as long as the context. */
+const struct tg_tls_certificate_info *tg_tls_certificate_info(const struct tg_tls_context *context,
+                                                              size_t index);
+size_t tg_tls_certificate_count(const struct tg_tls_context *context);
+
 /* One more holder, who ends with tg_tls_context_free. The settings go with the last holder; transports hold
  * them for themselves. Both calls from any thread. */
 struct tg_tls_context *tg_tls_context_ref(struct tg_tls_context *context);
@@ -70,6 +117,10 @@ void tg_transport_shutdown(struct tg_transport *transport);
 void tg_transport_reset(struct tg_transport *transport);
 /* Bytes that were written and that the peer's system has not acknowledged yet; 0 where that is not known. */
 size_t tg_transport_unacked(const struct tg_transport *transport);
+/* Why a TLS handshake or stream failed, for a log: a static string; empty for anything else. */
+const char *tg_transport_failure(const struct tg_transport *transport);
+/* Whether an open TLS stream goes on with an earlier session. */
+bool tg_transport_resumed(const struct tg_transport *transport);
 /* Hands it, open, to another owner, who gets every event from here on, and says anew what is wanted. */
 void tg_transport_own(struct tg_transport *transport, const struct tg_transport_events *events, void *arg);
 

@@ -20,6 +20,8 @@ struct tg_transport_ops {
     bool (*pending)(const struct tg_transport *transport);
     /* Before the write side is shut down; before the descriptor is closed. */
     void (*finish)(struct tg_transport *transport);
+    /* NULL: never. */
+    bool (*resumed)(const struct tg_transport *transport);
     /* Frees what is the table's own and the transport itself. */
     void (*destroy)(struct tg_transport *transport);
 };
@@ -41,6 +43,7 @@ struct tg_transport {
     void *arg;
     struct tg_task task;   /* the end of a connect that needed no waiting, and reading of pending bytes */
     enum tg_err start_err; /* why connect(2) failed, for the task to tell */
+    const char *failure;   /* as tg_transport_failure; NULL: none */
     bool want_read, want_write;
     bool read_needs_write, write_needs_read, handshake_writes;
     bool closed;       /* the owner's calls are over; the memory goes when no call is under way */

@@ -1,29 +1,28 @@
-#include "server/io/transport_ops.h"
+#include "server/io/transport_tls_private.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { NAME_MAX_LEN = 255 };
-
-struct tg_tls_context {
-    SSL_CTX *ssl;
-    BIO_METHOD *socket; /* reads and writes the transport's descriptor without raising SIGPIPE */
-    bool insecure;
-    atomic_uint references;
-};
 
 struct tls_transport {
     struct tg_transport base;
     struct tg_tls_context *context;
     SSL *ssl;
+    bool plain;        /* a client sent text where a record of TLS should begin */
+    bool began;        /* something has come */
     bool broken;       /* after a fatal error OpenSSL must not be asked to shut down */
     bool write_broken; /* the socket takes no more; what the peer has sent may still be read */
 };
+
+static struct tls_transport *as_tls(struct tg_transport *transport)
+{
+    return TG_CONTAINER(transport, struct tls_transport, base);
+}
 
 static int socket_write(BIO *bio, const char *bytes, int len)
 {
@@ -39,9 +38,18 @@ static int socket_write(BIO *bio, const char *bytes, int len)
     return (int)put;
 }
 
+/* Records of a handshake begin with a number below the letters: text shows at its first byte, before OpenSSL
+ * answers it with an alert. */
+static bool is_text(struct tls_transport *tls, const char *bytes)
+{
+    tls->plain = !tls->began && *bytes >= 'A' && *bytes <= 'Z';
+    tls->began = true;
+    return tls->plain;
+}
+
 static int socket_read(BIO *bio, char *space, int cap)
 {
-    const struct tg_transport *transport = BIO_get_data(bio);
+    struct tg_transport *transport = BIO_get_data(bio);
     ssize_t got;
     BIO_clear_retry_flags(bio);
     BIO_clear_flags(bio, BIO_FLAGS_IN_EOF);
@@ -52,6 +60,8 @@ static int socket_read(BIO *bio, char *space, int cap)
         BIO_set_retry_read(bio);
     } else if (got == 0) {
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    } else if (got > 0 && transport->state == TG_TRANSPORT_HANDSHAKE && is_text(as_tls(transport), space)) {
+        return -1;
     }
     return (int)got;
 }
@@ -82,13 +92,14 @@ void tg_tls_context_free(struct tg_tls_context *context)
         return;
     }
     SSL_CTX_free(context->ssl);
+    tls_server_free(context->server);
     BIO_meth_free(context->socket);
     free(context);
 }
 
-static enum tg_err context_init(struct tg_tls_context *context, const struct tg_tls_client_options *options)
+static enum tg_err context_init(struct tg_tls_context *context, const SSL_METHOD *method)
 {
-    context->ssl = SSL_CTX_new(TLS_client_method());
+    context->ssl = SSL_CTX_new(method);
     context->socket = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tidegate socket");
     if (context->ssl == NULL || context->socket == NULL) {
         return TG_ENOMEM;
@@ -100,26 +111,19 @@ static enum tg_err context_init(struct tg_tls_context *context, const struct tg_
     }
     SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                        SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_verify(context->ssl, options->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-    if (SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION) != 1) {
-        return TG_ETLS;
-    }
-    int loaded = options->ca_file != NULL ? SSL_CTX_load_verify_file(context->ssl, options->ca_file)
-                                          : SSL_CTX_set_default_verify_paths(context->ssl);
-    return loaded == 1 ? TG_OK : TG_ETLS;
+    SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    return SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION) == 1 ? TG_OK : TG_ETLS;
 }
 
-enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options, struct tg_tls_context **out)
+enum tg_err tls_context_new(const SSL_METHOD *method, struct tg_tls_context **out)
 {
     struct tg_tls_context *context = calloc(1, sizeof(*context));
     if (context == NULL) {
         return TG_ENOMEM;
     }
     atomic_init(&context->references, 1);
-    context->insecure = options->insecure;
     ERR_clear_error();
-    enum tg_err err = context_init(context, options);
+    enum tg_err err = context_init(context, method);
     ERR_clear_error();
     if (err != TG_OK) {
         tg_tls_context_free(context);
@@ -129,9 +133,24 @@ enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options, struc
     return TG_OK;
 }
 
-static struct tls_transport *as_tls(struct tg_transport *transport)
+enum tg_err tg_tls_client_new(const struct tg_tls_client_options *options, struct tg_tls_context **out)
 {
-    return TG_CONTAINER(transport, struct tls_transport, base);
+    struct tg_tls_context *context;
+    enum tg_err err = tls_context_new(TLS_client_method(), &context);
+    if (err != TG_OK) {
+        return err;
+    }
+    context->insecure = options->insecure;
+    SSL_CTX_set_verify(context->ssl, options->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    int loaded = options->ca_file != NULL ? SSL_CTX_load_verify_file(context->ssl, options->ca_file)
+                                          : SSL_CTX_set_default_verify_paths(context->ssl);
+    ERR_clear_error();
+    if (loaded != 1) {
+        tg_tls_context_free(context);
+        return TG_ETLS;
+    }
+    *out = context;
+    return TG_OK;
 }
 
 static bool is_ip(const char *name)
@@ -163,6 +182,27 @@ static enum tg_err set_name(SSL *ssl, struct tg_slice server_name, bool insecure
     return SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, name) == 1 ? TG_OK : TG_ENOMEM;
 }
 
+const char *tls_reason(void)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    return reason != NULL ? reason : "no reason given";
+}
+
+static const char *describe(const struct tls_transport *tls, bool cut)
+{
+    long verified = SSL_get_verify_result(tls->ssl);
+    if (tls->plain) {
+        return "plain text instead of TLS";
+    }
+    if (cut) {
+        return "the peer went away";
+    }
+    if (tls->base.state == TG_TRANSPORT_HANDSHAKE && verified != X509_V_OK) {
+        return X509_verify_cert_error_string(verified);
+    }
+    return tls_reason();
+}
+
 /* Tells OpenSSL's reason apart. needs_other is set when the operation waits for the socket's other direction.
  */
 static enum tg_err failure(struct tls_transport *tls, int result, int usual, bool *needs_other)
@@ -183,8 +223,24 @@ static enum tg_err failure(struct tls_transport *tls, int result, int usual, boo
     bool cut = reason == SSL_ERROR_SYSCALL || (ERR_GET_LIB(error) == ERR_LIB_SSL &&
                                                ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
     tls->broken = true;
+    tls->base.failure = describe(tls, cut);
     ERR_clear_error();
     return cut ? TG_EIO : TG_ETLS;
+}
+
+/* The handshake has failed. What the peer has sent is read away, since closing a socket with unread input is
+ * a reset, which may overtake the alert, or the plain answer. */
+static void say_goodbye(struct tls_transport *tls)
+{
+    enum { STEPS = 8 };
+    char space[8192];
+    struct tg_slice answer = tls->plain ? tls_server_plain_answer(tls->context->server) : TG_EMPTY;
+    for (int i = 0; i < STEPS && recv(tls->base.fd, space, sizeof(space), MSG_DONTWAIT) > 0; i++) {
+    }
+    if (answer.len > 0) {
+        (void)send(tls->base.fd, answer.ptr, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    (void)shutdown(tls->base.fd, SHUT_WR);
 }
 
 static enum tg_err tls_handshake(struct tg_transport *transport)
@@ -196,7 +252,13 @@ static enum tg_err tls_handshake(struct tg_transport *transport)
         return TG_OK;
     }
     enum tg_err err = failure(tls, result, SSL_ERROR_WANT_READ, &transport->handshake_writes);
-    return err == TG_EAGAIN ? TG_EAGAIN : TG_ETLS;
+    if (err == TG_EAGAIN) {
+        return err;
+    }
+    if (tls->context->server != NULL) {
+        say_goodbye(tls);
+    }
+    return TG_ETLS;
 }
 
 static enum tg_err tls_read(struct tg_transport *transport, char *space, size_t cap, size_t *got)
@@ -252,6 +314,12 @@ static void tls_finish(struct tg_transport *transport)
     }
 }
 
+static bool tls_resumed(const struct tg_transport *transport)
+{
+    const struct tls_transport *tls = TG_CONTAINER(transport, struct tls_transport, base);
+    return transport->state == TG_TRANSPORT_OPEN && SSL_session_reused(tls->ssl) == 1;
+}
+
 static void tls_destroy(struct tg_transport *transport)
 {
     struct tls_transport *tls = as_tls(transport);
@@ -266,6 +334,7 @@ static const struct tg_transport_ops tls_ops = {
     .write = tls_write,
     .pending = tls_pending,
     .finish = tls_finish,
+    .resumed = tls_resumed,
     .destroy = tls_destroy,
 };
 
