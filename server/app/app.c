@@ -390,7 +390,9 @@ static void block_pipe_signal(void)
 int tg_app_serve(const struct tg_config_source *source)
 {
     struct tg_app app = {.source = *source, .generation = 1};
-    enum tg_err err = tg_config_load(source, &app.config);
+    app.source.ticket_secret = tg_slice_make((const char *)app.ticket_secret, sizeof app.ticket_secret);
+    enum tg_err err = tg_random_bytes(app.ticket_secret, sizeof app.ticket_secret);
+    err = err == TG_OK ? tg_config_load(&app.source, &app.config) : err;
     if (err != TG_OK) {
         return 1;
     }

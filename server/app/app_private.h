@@ -13,7 +13,8 @@ struct tg_admin;
 
 struct tg_app {
     struct tg_config_source source;
-    struct tg_config *config; /* the current one */
+    unsigned char ticket_secret[TG_TLS_TICKET_SECRET_LEN]; /* in source as well */
+    struct tg_config *config;                              /* the current one */
     struct tg_log log;
     struct tg_loop *loop; /* of the main thread */
     struct tg_mailbox *reports;

@@ -97,6 +97,8 @@ static enum tg_err fill(const struct tg_config_source *source, struct tg_config 
         report->once_a_place = true;
         enum tg_err compiled = tg_model_compile(&config->model, report);
         err = err == TG_OK || compiled == TG_ENOMEM ? compiled : err;
+        compiled = tg_config_compile_tls(config, source->ticket_secret, report);
+        err = err == TG_OK || compiled == TG_ENOMEM ? compiled : err;
     }
     if (err == TG_ENOMEM || report->out_of_memory) {
         return TG_ENOMEM;

@@ -7,9 +7,32 @@
 #include "routes/model.h"
 #include "server/base/buf.h"
 #include "server/base/log.h"
+#include "server/base/options.h"
 #include "server/front/proxyproto.h"
 #include "server/io/network.h"
 #include "server/io/redis_url.h"
+#include "server/io/transport.h"
+
+struct tg_certificate_settings {
+    const struct tg_doc_node *where;
+    struct tg_slice certificate, private_key; /* PEM files */
+    struct tg_slice ocsp_response;            /* DER file; empty: none */
+};
+
+struct tg_listener_tls_settings {
+    const struct tg_doc_node *where; /* NULL: the listener is plain */
+    struct {
+        struct tg_certificate_settings *items;
+        size_t count;
+    } certificates;
+    struct tg_slice client_ca; /* PEM file; empty: clients are not asked */
+    enum { TG_MIN_TLS_1_2, TG_MIN_TLS_1_3 } min_version;
+    struct tg_slice ciphers, ciphersuites; /* empty: ours, OpenSSL's */
+    bool session_tickets;                  /* true */
+    struct tg_slice ticket_secret;         /* empty: the process's */
+    /* compiled */
+    struct tg_tls_context *context; /* the configuration's */
+};
 
 struct tg_listener_settings {
     const struct tg_doc_node *where;
@@ -18,6 +41,7 @@ struct tg_listener_settings {
     int64_t unix_mode;       /* unixMode: permissions of a unix socket, octal in the file; 0660 */
     enum tg_proxy_protocol proxy_protocol;
     struct tg_strings trusted_proxies;
+    struct tg_listener_tls_settings tls;
     /* compiled */
     struct tg_address socket_address;
     struct tg_networks trusted;
@@ -121,6 +145,9 @@ struct tg_config_source {
     const char *path;
     const char *const *overrides; /* "path=value" of --set, NULL-terminated; may be NULL */
     char *const *environment;     /* NULL-terminated NAME=value list, as environ */
+    /* Of TLS tickets where the file says none: the same for each reload, so that sessions outlive it. Empty:
+     * another one each time. */
+    struct tg_slice ticket_secret;
     /* Gets each message, one line without a newline: `file:line: path: text`. */
     void (*message)(void *arg, bool is_error, const char *line);
     void *arg;
@@ -141,6 +168,10 @@ static inline void tg_config_unref(struct tg_config *config)
 /* Whether a running gateway can change from `current` to `next` without a restart; else *option names the
  * first restart-only option that differs (listeners, admin, workers, registry, connectionIdSecret). */
 bool tg_config_reloadable(const struct tg_config *current, const struct tg_config *next, const char **option);
+/* Makes the TLS contexts of the listeners, which reads their files; what is wrong with them is reported.
+ * TG_ENOMEM. Called by tg_config_load. */
+enum tg_err tg_config_compile_tls(struct tg_config *config, struct tg_slice ticket_secret,
+                                  struct tg_options_report *report) TG_MUST_CHECK;
 /* The reference in Markdown (docs/configuration.md), from the tables that bind. */
 enum tg_err tg_config_document(struct tg_buf *out) TG_MUST_CHECK;
 /* The options that can be set on the command line and by environment, for --help. */

@@ -51,6 +51,9 @@ static enum tg_err put(struct tg_buf *out, const char *name, const char *type, c
       "Connections refused: PROXY header missing or wrong")                                                  \
     X(proxy_timed_out, "tidegate_proxy_timed_out_total", "counter",                                          \
       "Connections refused: no whole PROXY header in time")                                                  \
+    X(tls_handshakes, "tidegate_tls_handshakes_total", "counter", "TLS handshakes that were completed")      \
+    X(tls_resumed, "tidegate_tls_resumed_total", "counter", "Those of them with an earlier session")         \
+    X(tls_failed, "tidegate_tls_handshake_failures_total", "counter", "TLS handshakes that failed")          \
     X(bytes_in, "tidegate_http_bytes_in_total", "counter", "Bytes read by the HTTP server")                  \
     X(bytes_out, "tidegate_http_bytes_out_total", "counter", "Bytes written by the HTTP server")
 
@@ -85,6 +88,37 @@ static enum tg_err put_http(const struct tg_app *app, struct tg_buf *out)
     }
     HTTP_METRICS(X)
 #undef X
+    return err;
+}
+
+static enum tg_err put_certificate(const struct tg_listener_settings *listener, size_t index,
+                                   const char *name, struct tg_buf *out)
+{
+    const struct tg_tls_certificate_info *info = tg_tls_certificate_info(listener->tls.context, index);
+    enum tg_err err = tg_buf_append(out, tg_slice_cstr(name));
+    if (err == TG_OK) {
+        err = tg_metrics_put_label(out, "{listener=\"", listener->address);
+    }
+    if (err == TG_OK) {
+        err = tg_metrics_put_label(out, "\",certificate=\"",
+                                   listener->tls.certificates.items[index].certificate);
+    }
+    return err == TG_OK ? tg_buf_printf(out, "\"} %lld\n", (long long)info->not_after_s) : err;
+}
+
+/* Of the current configuration. */
+static enum tg_err put_certificates(const struct tg_config *config, struct tg_buf *out)
+{
+    static const char name[] = "tidegate_tls_certificate_expiry_timestamp_seconds";
+    enum tg_err err = tg_buf_printf(
+        out, "# HELP %s When a certificate expires, in seconds since 1970\n# TYPE %s gauge\n", name, name);
+    for (size_t i = 0; err == TG_OK && i < config->listeners.count; i++) {
+        const struct tg_listener_settings *listener = &config->listeners.items[i];
+        for (size_t j = 0;
+             err == TG_OK && listener->tls.context != NULL && j < listener->tls.certificates.count; j++) {
+            err = put_certificate(listener, j, name, out);
+        }
+    }
     return err;
 }
 
@@ -198,6 +232,9 @@ enum tg_err tg_app_metrics(struct tg_app *app, struct tg_worker_stats *totals, s
     }
     if (err == TG_OK) {
         err = put_http(app, out);
+    }
+    if (err == TG_OK) {
+        err = put_certificates(app->config, out);
     }
     if (err == TG_OK) {
         err = put_backends(totals, out);

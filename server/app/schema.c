@@ -22,6 +22,40 @@ const struct tg_schema tg_schema_tls = {
 static const struct tg_option_name proxy_protocols[] = {
     {.name = "off", .value = TG_PROXY_OFF}, {.name = "v1", .value = TG_PROXY_V1},
     {.name = "v2", .value = TG_PROXY_V2}, {.name = "any", .value = TG_PROXY_ANY}, {0}};
+static const struct tg_option certificate_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_certificate_settings, where)},
+    {"certificate", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_certificate_settings, certificate), .min = 1, .max = 4096,
+     .help = "PEM file: the certificate, then those that lead to its authority."},
+    {"privateKey", TG_OPTION_STRING, TG_OPTION_REQUIRED, AT(tg_certificate_settings, private_key), .min = 1, .max = 4096,
+     .help = "PEM file of its key, without a passphrase."},
+    {"ocspResponse", TG_OPTION_STRING, AT(tg_certificate_settings, ocsp_response), .min = 1, .max = 4096,
+     .help = "DER file of an OCSP response, which is stapled until it goes stale; fetched by whoever renews the certificate."},
+};
+static const struct tg_schema certificate_schema = {
+    .name = "certificates", SCHEMA(tg_certificate_settings, certificate_rows),
+    .help = "A client is shown the one for the host that it names (SNI): exact names before wildcards, of several for one host (RSA and ECDSA) the one that it can check; all other clients the first."};
+static const struct tg_option_name tls_versions[] = {{.name = "1.2", .value = TG_MIN_TLS_1_2}, {.name = "1.3", .value = TG_MIN_TLS_1_3}, {0}};
+static const struct tg_option listener_tls_rows[] = {
+    {.type = TG_OPTION_WHERE, AT(tg_listener_tls_settings, where)},
+    {"certificates", TG_OPTION_STRUCTS, TG_OPTION_REQUIRED, AT(tg_listener_tls_settings, certificates), .schema = &certificate_schema,
+     .help = "At least one."},
+    {"clientCa", TG_OPTION_STRING, AT(tg_listener_tls_settings, client_ca), .min = 1, .max = 4096,
+     .help = "PEM file of authorities; clients must show a certificate of one of them."},
+    {"minVersion", TG_OPTION_ENUM, AT(tg_listener_tls_settings, min_version), .fallback = "1.2", .names = tls_versions, .help = "Of TLS."},
+    {"ciphers", TG_OPTION_STRING, AT(tg_listener_tls_settings, ciphers), .min = 1, .max = 4096,
+     .help = "For TLS 1.2, as OpenSSL names them, parted by colons; default: ECDHE with AES-GCM or ChaCha20-Poly1305."},
+    {"ciphersuites", TG_OPTION_STRING, AT(tg_listener_tls_settings, ciphersuites), .min = 1, .max = 4096,
+     .help = "For TLS 1.3, as OpenSSL names them, parted by colons; default: OpenSSL's."},
+    {"sessionTickets", TG_OPTION_BOOL, AT(tg_listener_tls_settings, session_tickets), .fallback = "true",
+     .help = "Sessions are kept with the clients, which any worker resumes; `false`: in memory, 10000 a listener."},
+    {"ticketSecret", TG_OPTION_STRING, TG_OPTION_SECRET, AT(tg_listener_tls_settings, ticket_secret), .min = 16,
+     .help = "From which the keys of tickets are made, new ones each 12 hours: nodes that have the same resume each other's sessions. Default: a random one for as long as the process runs."},
+    {"ticketSecretFile", TG_OPTION_FILE, TG_OPTION_SECRET, AT(tg_listener_tls_settings, ticket_secret), .help = "File that holds it."},
+};
+static const struct tg_schema listener_tls_schema = {
+    .name = "tls", SCHEMA(tg_listener_tls_settings, listener_tls_rows),
+    .help = "TLS on a listener. All of it, the files too, is read again by a reload: new connections get the new, those that are open keep what they have. [operations.md](operations.md) has more."};
+
 static const struct tg_option listener_rows[] = {
     {.type = TG_OPTION_WHERE, AT(tg_listener_settings, where)},
     {"address", TG_OPTION_STRING, TG_OPTION_REQUIRED | TG_OPTION_RESTART, AT(tg_listener_settings, address), .min = 1,
@@ -34,6 +68,7 @@ static const struct tg_option listener_rows[] = {
      .help = "The PROXY protocol header with which a load balancer says who the client is: demanded of every connection, in version 1, version 2 or either (`any`). See [operations.md](operations.md#behind-a-load-balancer)."},
     {"trustedProxies", TG_OPTION_STRINGS, AT(tg_listener_settings, trusted_proxies), .min = 1, .max = 64,
      .help = "With `proxyProtocol`: addresses and ranges (`10.0.0.0/8`, `2001:db8::/32`) of the load balancers. Nobody else may connect. A unix socket takes none: `unixMode` says who may."},
+    {"tls", TG_OPTION_STRUCT, AT(tg_listener_settings, tls), .schema = &listener_tls_schema, .help = "Given: `https` and `wss`; else plain."},
 };
 static const struct tg_schema listener_schema = {
     .name = "listeners", SCHEMA(tg_listener_settings, listener_rows), .check = tg_check_listener,

@@ -86,6 +86,7 @@ static struct tg_httpd_listener_options listener_options(const struct tg_listene
         .port = tg_address_port(&settings->socket_address),
         .proxy = settings->proxy_protocol,
         .trusted = settings->trusted,
+        .tls = settings->tls.context,
     };
 }
 

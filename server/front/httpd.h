@@ -14,6 +14,7 @@
 #include "server/front/ws.h"
 #include "server/io/loop.h"
 #include "server/io/network.h"
+#include "server/io/transport.h"
 
 struct tg_httpd;
 
@@ -38,6 +39,9 @@ struct tg_httpd_counters {
     _Atomic(uint64_t) timed_out;             /* slow heads, bodies and readers */
     /* Closed for want of a PROXY header: a peer that may send none, a wrong one, none in time. */
     _Atomic(uint64_t) proxy_untrusted, proxy_malformed, proxy_timed_out;
+    /* Handshakes that were completed, and those of them that went on with an earlier session; that failed,
+     * also by time. A client that leaves before it has said a word is none of these. */
+    _Atomic(uint64_t) tls_handshakes, tls_resumed, tls_failed;
     _Atomic(uint64_t) bytes_in, bytes_out;
 };
 
@@ -60,6 +64,8 @@ struct tg_httpd_listener_options {
     /* Who may send one; borrowed until other options take their place. Peers of unix sockets all may: the
      * socket's permissions say who they are. */
     struct tg_networks trusted;
+    /* NULL: plain. Borrowed until other options take its place; connections hold theirs for themselves. */
+    struct tg_tls_context *tls;
 };
 
 enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out) TG_MUST_CHECK;

@@ -8,8 +8,9 @@
 #include "server/front/httpd_private.h"
 
 enum {
-    EARLY_MAX = 65536,    /* bytes held behind a head while its request is with the handler */
-    LINGER_MAX = 32 << 20 /* bytes discarded after an answer that came before the end of its request */
+    FAILURES_APART_MS = 1000, /* between two lines in the log on handshakes that failed */
+    EARLY_MAX = 65536,        /* bytes held behind a head while its request is with the handler */
+    LINGER_MAX = 32 << 20     /* bytes discarded after an answer that came before the end of its request */
 };
 
 static bool wants_read(const struct http_conn *conn)
@@ -293,11 +294,51 @@ static void on_writable(void *arg)
     http_conn_writable(arg);
 }
 
+/* ---- TLS ---- */
+
+/* A scanner, or a client that trusts no certificate of ours and tries again and again, must not fill the log.
+ */
+static void tell_failure(struct http_conn *conn, const char *reason)
+{
+    struct tg_httpd *httpd = conn->httpd;
+    uint64_t now = tg_loop_now_ms(httpd->options.loop);
+    if (httpd->failure_told_ms != 0 && now - httpd->failure_told_ms < FAILURES_APART_MS) {
+        httpd->failures_untold++;
+        return;
+    }
+    tg_log(httpd->options.log, TG_LOG_INFO, "TLS handshake failed", TG_KV_CSTR("client", conn->source_ip),
+           TG_KV_CSTR("reason", reason), TG_KV_INT("untold", httpd->failures_untold));
+    httpd->failure_told_ms = now;
+    httpd->failures_untold = 0;
+}
+
+static void on_open(void *arg, enum tg_err err)
+{
+    struct http_conn *conn = arg;
+    struct tg_httpd_counters *counters = &conn->httpd->counters;
+    const char *reason = tg_transport_failure(conn->transport);
+    conn->in_handshake = false;
+    if (err == TG_OK) {
+        http_count(&counters->tls_handshakes, 1);
+        http_count(&counters->tls_resumed, tg_transport_resumed(conn->transport) ? 1 : 0);
+        return;
+    }
+    if (reason[0] != '\0') {
+        http_count(&counters->tls_failed, 1);
+        tell_failure(conn, reason);
+    }
+    http_conn_abort(conn);
+}
+
 /* ---- time ---- */
 
 /* The client has not sent what it should have. */
 static void input_late(struct http_conn *conn)
 {
+    if (conn->in_handshake) {
+        http_count(&conn->httpd->counters.tls_failed, 1);
+        tell_failure(conn, "not completed in time");
+    }
     bool in_head = conn->state == HTTP_HEAD && tg_buf_size(&conn->in) > 0;
     bool idle = conn->state == HTTP_HEAD && !in_head && conn->requests > 0;
     if (!idle && conn->state != HTTP_LINGER) {
@@ -337,13 +378,14 @@ static void on_timer(struct tg_timer *timer)
     }
 }
 
-static const struct tg_transport_events transport_events = {.on_readable = on_readable,
-                                                            .on_writable = on_writable};
+static const struct tg_transport_events transport_events = {
+    .on_open = on_open, .on_readable = on_readable, .on_writable = on_writable};
 
-void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip, uint16_t port)
+void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_tls_context *tls, struct tg_slice source_ip,
+                      uint16_t port)
 {
     struct http_conn *conn = tg_zalloc(sizeof *conn);
-    if (conn == NULL || tg_transport_accept(httpd->options.loop, fd, NULL, &transport_events, conn,
+    if (conn == NULL || tg_transport_accept(httpd->options.loop, fd, tls, &transport_events, conn,
                                             &conn->transport) != TG_OK) {
         http_count(&httpd->counters.refused, 1);
         (void)close(fd);
@@ -352,6 +394,8 @@ void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip,
     }
     conn->httpd = httpd;
     conn->port = port;
+    conn->secure = tls != NULL;
+    conn->in_handshake = conn->secure;
     (void)snprintf(conn->source_ip, sizeof conn->source_ip, "%.*s", TG_FMT(source_ip));
     tg_buf_init(&conn->in, SIZE_MAX); /* bounded by when reading stops, see want() */
     tg_buf_init(&conn->out, SIZE_MAX);

@@ -130,6 +130,7 @@ enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_requ
     exchange->base.content_length = content_length(request);
     exchange->base.can_upgrade = request->minor >= 1;
     exchange->base.port = conn->port;
+    exchange->base.secure = conn->secure;
     exchange->base.received_ms = tg_loop_wall_ms(conn->httpd->options.loop);
     *out = exchange;
     return TG_OK;

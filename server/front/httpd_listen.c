@@ -21,7 +21,7 @@ enum {
 
 void http_admit(struct tg_listener *listener, int fd, struct tg_slice source_ip, uint16_t port)
 {
-    http_conn_accept(listener->httpd, fd, source_ip, port);
+    http_conn_accept(listener->httpd, fd, listener->options.tls, source_ip, port);
 }
 
 static void take(struct tg_listener *listener, int fd, const struct tg_address *peer)

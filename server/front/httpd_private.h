@@ -30,6 +30,7 @@ struct tg_httpd {
     char scratch[65536]; /* where sockets are read into */
     struct tg_httpd_counters counters;
     uint64_t refusal_told_ms, refusals_untold; /* newcomer.c: what of it is in the log */
+    uint64_t failure_told_ms, failures_untold; /* handshakes: what of them is in the log */
 };
 
 /* What a connection is doing. */
@@ -110,16 +111,18 @@ struct http_conn {
     uint64_t requests;
     size_t discarded; /* in HTTP_LINGER */
     bool eof, close, dead;
-    bool blocked; /* the socket takes no more for now: out is written when it does */
-    bool broken;  /* writing failed, or the connection is to be cut: `resume` tells the handler */
+    bool secure, in_handshake; /* TLS */
+    bool blocked;              /* the socket takes no more for now: out is written when it does */
+    bool broken; /* writing failed, or the connection is to be cut: `resume` tells the handler */
     uint16_t port;
     char source_ip[64];
 };
 
 /* ---- httpd_conn.c ---- */
 
-/* Takes over an accepted descriptor. */
-void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_slice source_ip, uint16_t port);
+/* Takes over an accepted descriptor. tls NULL: plain. */
+void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_tls_context *tls, struct tg_slice source_ip,
+                      uint16_t port);
 /* At once; an exchange under way learns it and keeps the memory until it is answered. The handler may be
  * called. */
 void http_conn_abort(struct http_conn *conn);

@@ -117,7 +117,8 @@ void tg_transport_shutdown(struct tg_transport *transport);
 void tg_transport_reset(struct tg_transport *transport);
 /* Bytes that were written and that the peer's system has not acknowledged yet; 0 where that is not known. */
 size_t tg_transport_unacked(const struct tg_transport *transport);
-/* Why a TLS handshake or stream failed, for a log: a static string; empty for anything else. */
+/* Why a TLS handshake or stream failed, for a log: a static string; empty for anything else, and for a peer
+ * that went before it said a word. */
 const char *tg_transport_failure(const struct tg_transport *transport);
 /* Whether an open TLS stream goes on with an earlier session. */
 bool tg_transport_resumed(const struct tg_transport *transport);

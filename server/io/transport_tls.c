@@ -14,7 +14,7 @@ struct tls_transport {
     struct tg_tls_context *context;
     SSL *ssl;
     bool plain;        /* a client sent text where a record of TLS should begin */
-    bool began;        /* something has come */
+    bool began;        /* something has come, so far looked at in handshakes alone */
     bool broken;       /* after a fatal error OpenSSL must not be asked to shut down */
     bool write_broken; /* the socket takes no more; what the peer has sent may still be read */
 };
@@ -195,7 +195,7 @@ static const char *describe(const struct tls_transport *tls, bool cut)
         return "plain text instead of TLS";
     }
     if (cut) {
-        return "the peer went away";
+        return tls->began ? "the peer went away" : "";
     }
     if (tls->base.state == TG_TRANSPORT_HANDSHAKE && verified != X509_V_OK) {
         return X509_verify_cert_error_string(verified);

@@ -154,7 +154,7 @@ static void speak_tls(struct client *client)
 {
     char answer[16];
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(context, keep_session);
     if (client->version != 0) {
         SSL_CTX_set_security_level(context, 0);

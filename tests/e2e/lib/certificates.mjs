@@ -19,12 +19,20 @@ class Authority {
     selfSigned(['-subj', '/CN=throw-away authority', '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', this.key, '-out', this.file]);
   }
 
-  // {key, cert} of a server with these names, as OpenSSL writes them: DNS:localhost, IP:127.0.0.1.
+  // {key, cert} and their files {keyFile, certFile} of a server with these names, as OpenSSL writes them: DNS:localhost,
+  // IP:127.0.0.1.
   issue(...names) {
     const base = path.join(this.dir, `server${++this.serial}`);
     const extensions = ['-addext', 'basicConstraints=critical,CA:FALSE', '-addext', `subjectAltName=${names.join(',')}`];
     selfSigned(['-subj', '/CN=server', ...extensions, '-CA', this.file, '-CAkey', this.key, '-keyout', `${base}.key`, '-out', `${base}.pem`]);
-    return { key: fs.readFileSync(`${base}.key`), cert: fs.readFileSync(`${base}.pem`) };
+    return { key: fs.readFileSync(`${base}.key`), cert: fs.readFileSync(`${base}.pem`), keyFile: `${base}.key`, certFile: `${base}.pem` };
+  }
+
+  // The same certificate, over since yesterday.
+  expired(pair) {
+    const certFile = pair.certFile.replace('.pem', '-expired.pem');
+    execFileSync('openssl', ['x509', '-in', pair.certFile, '-days', '-1', '-signkey', pair.keyFile, '-out', certFile], { stdio: 'pipe' });
+    return { ...pair, certFile };
   }
 }
 
