@@ -26,6 +26,7 @@ static void report(const struct driver *driver)
     printf(", \"server_cpu_seconds\": %.6f, \"load_cpu_seconds\": %.6f",
            (double)(end.server_cpu_ns - begin->server_cpu_ns) / 1e9,
            (double)(end.own_cpu_ns - begin->own_cpu_ns) / 1e9);
+    printf(", \"beside_cpu_seconds\": %.6f", (double)(end.beside_cpu_ns - begin->beside_cpu_ns) / 1e9);
     if (driver->sampler.counts_syscalls) {
         printf(", \"syscalls\": %llu", (unsigned long long)(end.syscalls - begin->syscalls));
     }

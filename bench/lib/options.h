@@ -10,14 +10,16 @@ struct options {
     const char *dialect;             /* gateway | nchan | mqtt: bench/lib/client.h */
     const char *path;                /* of the handshake, or of HTTP requests */
     const char *servers;             /* process ids whose CPU is measured, with commas between */
+    const char *beside;              /* processes on the core of the load: the back end */
     const char *counters;            /* file in which bench/alloccount.c counts */
     const char *access_key, *secret; /* pushes are signed */
     const char *method;
     size_t port, publish_port;
     size_t connections, depth, publishers, size; /* size: bytes of a message or body */
-    size_t at_a_time;                            /* clients that connect at the same time, until all have */
-    size_t redis_port;                           /* whose commands are counted */
-    size_t window; /* so many messages under way in all, over the connections in turn; 0: depth of each */
+    size_t active;     /* echo: so many clients talk, the others are silent; 0: all */
+    size_t at_a_time;  /* clients that connect at the same time, until all have */
+    size_t redis_port; /* whose commands are counted */
+    size_t window;     /* so many messages under way in all, over the connections in turn; 0: depth of each */
     double seconds, warmup;
     double rate;    /* operations a second in an open loop; 0: closed loop */
     double settle;  /* seconds between the last client and the first publisher: for who subscribes late */

@@ -147,6 +147,7 @@ struct sample sample_take(const struct sampler *sampler)
                             .allocations = allocations(options->counters),
                             .syscalls = syscalls(sampler)};
     cpu_of_servers(options->servers, &sample);
+    each_thread(options->beside, add_cpu, &sample.beside_cpu_ns);
     if (options->redis_port != 0) {
         redis_count(options->redis_port, &sample.redis);
     }

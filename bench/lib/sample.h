@@ -18,7 +18,7 @@ struct sampler {
 };
 
 struct sample {
-    uint64_t at_ns, server_cpu_ns, own_cpu_ns, allocations, syscalls;
+    uint64_t at_ns, server_cpu_ns, own_cpu_ns, beside_cpu_ns, allocations, syscalls;
     uint64_t process_cpu_ns[SAMPLE_PROCESSES_MAX]; /* as --servers lists them */
     int processes;
     struct redis_counts redis;

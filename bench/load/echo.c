@@ -18,7 +18,7 @@ static struct echo {
     struct talker *talkers;
     unsigned char *frames; /* as many as may be under way, one behind another */
     size_t frame_len;
-    size_t depth, next, next_to_churn;
+    size_t depth, active, next, next_to_churn;
     bool running;
     struct watch churn_timer;
     uint64_t churned, churn_began_ns;
@@ -42,9 +42,9 @@ static void send_messages(struct client *client, size_t count, uint64_t since_ns
 static bool start_one(void *arg, uint64_t due_ns)
 {
     (void)arg;
-    for (size_t tried = 0; tried < echo.crowd.count; tried++) {
+    for (size_t tried = 0; tried < echo.active; tried++) {
         struct client *client = &echo.crowd.clients[echo.next];
-        echo.next = (echo.next + 1) % echo.crowd.count;
+        echo.next = (echo.next + 1) % echo.active;
         if (client->state == CLIENT_OPEN && stream_is_open(&client->stream) &&
             echo.talkers[client->number].under_way < echo.depth) {
             send_messages(client, 1, due_ns);
@@ -123,7 +123,7 @@ static void begin(void)
     for (size_t i = 0; i < echo.options->window; i++) {
         (void)start_one(NULL, now_ns());
     }
-    for (size_t i = 0; i < echo.crowd.count && echo.options->window == 0; i++) {
+    for (size_t i = 0; i < echo.active && echo.options->window == 0; i++) {
         send_messages(&echo.crowd.clients[i], echo.depth, now_ns());
     }
 }
@@ -151,6 +151,7 @@ void load_echo(struct loop *loop, const struct options *options)
     echo.loop = loop;
     echo.options = options;
     echo.depth = options->rate > 0 ? OPEN_LOOP_DEPTH : options->depth;
+    echo.active = options->active == 0 ? options->connections : options->active;
     echo.churn_timer.on_ready = on_churn;
     echo.talkers = xmalloc(options->connections * sizeof *echo.talkers);
     uint64_t *rings = xmalloc(options->connections * echo.depth * sizeof *rings);

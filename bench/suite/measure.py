@@ -80,9 +80,10 @@ class Trial:
     def load_command(self, kind, *arguments):
         return ["taskset", "-c", self.suite.load_core, self.suite.program("bench/bench_load"), kind,
                 *self.server.load_arguments(kind, self.port, self.second_port),
-                "--servers", ",".join(map(str, self.process.pids())), *map(str, arguments)]
+                "--servers", ",".join(map(str, self.process.pids())), *map(str, arguments),
+                *(["--beside", str(self.backend.popen.pid)] if self.suite.backend_core == self.suite.load_core else [])]
 
-    def load(self, kind, *arguments, limit=60):
+    def load(self, kind, *arguments, limit=90):
         """What the load generator reports, with what follows from it."""
         command = self.load_command(kind, *arguments)
         if self.counting:
@@ -99,7 +100,7 @@ def derive(report):
     report["rate"] = report["operations"] / report["seconds"]
     report["cpu_us"] = report["server_cpu_seconds"] / operations * 1e6
     report["server_share"] = report["server_cpu_seconds"] / report["seconds"]
-    report["load_share"] = report["load_cpu_seconds"] / report["seconds"]
+    report["load_share"] = (report["load_cpu_seconds"] + report["beside_cpu_seconds"]) / report["seconds"]
     for name in ("syscalls", "allocations"):
         if name in report:
             report[f"{name}_each"] = report[name] / operations

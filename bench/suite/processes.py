@@ -38,8 +38,6 @@ def certificate():
                            "-out", names[0], "-keyout", names[1]], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failure(f"openssl makes no certificate: {done.stderr[-300:]}")
-    os.chmod(folder, 0o755)
-    os.chmod(names[1], 0o644)
     return names
 
 

@@ -284,6 +284,8 @@ class Sizes(Scenario):
             Case("push, 10,000 credentials, each with a policy",
                  [Tidegate("one", auth="sigv4"), Tidegate("10,000", auth="sigv4", credentials=10000, policies=True)],
                  "push", "--connections", 100),
+            Case(f"echo, 100 connections, and {many - 100} that are silent",
+                 [Tidegate("100", load=few), Tidegate(str(many), load=lot)], "echo", "--active", 100),
             Case(f"echo, {many} connections in turn, 100 messages under way",
                  [Tidegate("100", load=few), Tidegate(str(many), load=lot)], "echo", *window),
             Case("the same, of the limit", [Limit("100", load=few), Limit(str(many), load=lot)], "echo", *window),
