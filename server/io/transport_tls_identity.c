@@ -90,7 +90,7 @@ static enum tg_err load_certificate(struct tls_identity *identity, struct tg_are
                                     struct tg_tls_fault *fault)
 {
     static const char member[] = "certificate";
-    BIO *bio;
+    BIO *bio = NULL;
     enum tg_err err = open_file(arena, path, member, NULL, &bio, fault);
     if (err != TG_OK) {
         return err;
@@ -107,7 +107,7 @@ static enum tg_err load_key(struct tls_identity *identity, struct tg_arena *aren
                             struct tg_tls_fault *fault)
 {
     static const char member[] = "privateKey";
-    BIO *bio;
+    BIO *bio = NULL;
     enum tg_err err = open_file(arena, path, member, &identity->info.key_is_public, &bio, fault);
     if (err != TG_OK) {
         return err;
