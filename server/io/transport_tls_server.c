@@ -77,7 +77,7 @@ static int choose(SSL *ssl, void *arg)
 /* Tells the client that its name was used, if it was. */
 static int acknowledge_name(SSL *ssl, int *alert, void *arg)
 {
-    (void)alert;
+    *alert = SSL_AD_UNRECOGNIZED_NAME; /* which no alert of ours tells: names are asked for, not demanded */
     return best_fit(arg, asked_host(ssl)) > 0 ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 

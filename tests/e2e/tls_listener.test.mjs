@@ -347,9 +347,10 @@ describe('WebSockets over TLS', () => {
     await fn.call((c) => c.event?.body === texts[0]);
     client.ws._socket.resume();
     const got = [];
+    const sorted = [...texts].sort();
     for (let i = 0; i < texts.length; i++) got.push(await client.next(30000));
-    assert.deepEqual(got.map((text) => text.length), texts.map((text) => text.length));
-    assert.deepEqual(got, texts);
+    // Several messages are in work at a time, and which is done first is open.
+    assert.ok(got.sort().every((text, i) => text === sorted[i]), 'every byte as it was sent');
   });
 
   test('a cut without close_notify is 1006, a close handshake ends with close_notify', async (t) => {

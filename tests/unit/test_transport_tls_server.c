@@ -63,7 +63,7 @@ struct scene {
 
 static FILE *new_file(char *path)
 {
-    strcpy(path, "/tmp/tg-test-tls-XXXXXX");
+    snprintf(path, sizeof((struct pair *)0)->key, "/tmp/tg-test-tls-XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     FILE *file = fdopen(fd, "w");
