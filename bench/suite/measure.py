@@ -92,11 +92,14 @@ class Trial:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
         if done.returncode != 0:
             raise processes.Failure(f"{self.server.label}: {done.stderr.strip()[-500:]}\n{self.process.logged()[-500:]}")
-        return derive(json.loads(done.stdout))
+        found = json.loads(done.stdout)
+        if found["operations"] == 0:
+            raise processes.Failure(f"{self.server.label}: not one operation ended in {found['seconds']:.1f} s")
+        return derive(found)
 
 
 def derive(report):
-    operations = max(1, report["operations"])
+    operations = report["operations"]
     report["rate"] = report["operations"] / report["seconds"]
     report["cpu_us"] = report["server_cpu_seconds"] / operations * 1e6
     report["server_share"] = report["server_cpu_seconds"] / report["seconds"]
@@ -133,7 +136,9 @@ class Row:
         return median(self.values(name))
 
     def latency(self, name):
-        return median([one["latency_us"][name] for one in self.rounds])
+        """None where nothing ended that latency is of, such as a fan-out's round."""
+        found = [one["latency_us"][name] for one in self.rounds if one["latency_us"]["max"] > 0]
+        return median(found) if found else None
 
     def why_not(self):
         """A line to stand where figures would."""
