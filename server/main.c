@@ -1,10 +1,11 @@
-/* The command line: tidegate serve | check | version. */
+/* The command line: tidegate serve | check | health | version. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/app/app.h"
 #include "server/app/config.h"
+#include "server/app/health.h"
 
 enum { OVERRIDES_MAX = 64, EXIT_USAGE = 2 };
 
@@ -15,6 +16,7 @@ static const char usage[] =
     "\n"
     "  tidegate serve --config FILE [--set PATH=VALUE]...   run the gateway\n"
     "  tidegate check FILE [--set PATH=VALUE]...            check a configuration file, all of it, and exit\n"
+    "  tidegate health --config FILE [--set PATH=VALUE]...  whether the gateway that runs with it is ready\n"
     "  tidegate version                                     print the version\n"
     "  tidegate --help                                      print this and the options\n"
     "\n"
@@ -120,8 +122,8 @@ int main(int argc, char **argv)
         (void)printf("tidegate %s\n", TG_VERSION);
         return EXIT_SUCCESS;
     }
-    bool is_check = strcmp(command, "check") == 0;
-    if (!is_check && strcmp(command, "serve") != 0) {
+    bool is_check = strcmp(command, "check") == 0, is_health = strcmp(command, "health") == 0;
+    if (!is_check && !is_health && strcmp(command, "serve") != 0) {
         return usage_error("unknown command", command);
     }
     int status = parse(argc - 2, argv + 2, is_check, &arguments);
@@ -134,5 +136,8 @@ int main(int argc, char **argv)
         .environment = environ,
         .message = print_message,
     };
+    if (is_health) {
+        return tg_health_ask(&source);
+    }
     return is_check ? check(&source) : tg_app_serve(&source);
 }

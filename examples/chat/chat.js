@@ -4,9 +4,9 @@
 const http = require('node:http');
 const { ApiGatewayManagementApiClient, PostToConnectionCommand } = require('@aws-sdk/client-apigatewaymanagementapi');
 
-const HOST = '127.0.0.1';
+const HOST = process.env.BACKEND_HOST || '127.0.0.1'; // 0.0.0.0 in a container
 const port = Number(process.env.BACKEND_PORT || 9000);
-const gateway = process.env.GATEWAY || `ws://${HOST}:${process.env.GATEWAY_PORT || 8080}/prod`;
+const gateway = process.env.GATEWAY || `ws://127.0.0.1:${process.env.GATEWAY_PORT || 8080}/prod`;
 
 // The credentials are those of tidegate.yaml.
 const management = new ApiGatewayManagementApiClient({

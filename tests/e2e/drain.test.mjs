@@ -8,7 +8,7 @@ import { before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { dial, join, refused } from './lib/client.mjs';
 import { appApi, lambda, twoWay, UNTHROTTLED } from './lib/config.mjs';
-import { startGateway } from './lib/gateway.mjs';
+import { run, startGateway } from './lib/gateway.mjs';
 import { request } from './lib/http.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { connectRaw, openRaw, upgradeRequest } from './lib/raw.mjs';
@@ -446,6 +446,30 @@ describe('drain: admin API', () => {
     gw.signal('SIGTERM');
     const [at] = await closeTimes([client], start);
     assert.ok(at >= 950, `closed after ${at} ms`);
+    await within(gw.exited, 'the exit');
+  });
+
+  test('drain: tidegate health says the same as /readyz', async (t) => {
+    const gw = await startGateway(t, config({ graceSeconds: 60, deadlineSeconds: 90 }));
+    const health = (...args) => run(['health', '--config', gw.file, ...args]);
+    const ready = await health();
+    assert.equal(ready.code, 0);
+    assert.match(ready.stdout, /200 OK .*ready/);
+    await control(gw, 'POST');
+    const draining = await health();
+    assert.equal(draining.code, 1);
+    assert.match(draining.stdout, /503 .*draining/);
+    await control(gw, 'DELETE');
+    const nobody = await health('--set', 'admin.address=127.0.0.1:1');
+    assert.equal(nobody.code, 1);
+    assert.match(nobody.stderr, /127\.0\.0\.1:1: Connection refused/);
+    const socket = net.createServer().listen(0, '127.0.0.1'); // accepts, and says nothing
+    t.after(() => socket.close());
+    await new Promise((resolve) => socket.once('listening', resolve));
+    const silent = await health('--set', `admin.address=127.0.0.1:${socket.address().port}`);
+    assert.equal(silent.code, 1);
+    assert.match(silent.stderr, /no answer/);
+    gw.signal('SIGINT');
     await within(gw.exited, 'the exit');
   });
 
