@@ -35,7 +35,7 @@ struct redis_port {
     struct tg_bus_port *local;
     struct tg_uplink *link;
     struct tg_peers *peers;
-    struct tg_redis *inbox;
+    struct tg_redis_inbox *inbox;
     bool subscribed; /* to the inbox of `node` */
     bool heard;      /* something came in since the last probe */
     bool probed;     /* a probe is on its way */
@@ -111,9 +111,7 @@ static enum tg_err publish(struct redis_port *port, struct tg_bus_address to,
     if (err != TG_OK) {
         return err;
     }
-    const struct tg_slice words[] = {TG_LIT("PUBLISH"), tg_cluster_key_slice(&channel),
-                                     tg_buf_slice(&port->out)};
-    return tg_uplink_command(port->link, words, 3, done, arg);
+    return tg_uplink_publish(port->link, tg_cluster_key_slice(&channel), tg_buf_slice(&port->out), done, arg);
 }
 
 static enum tg_err ask(struct redis_port *port, const struct tg_envelope *envelope)
@@ -195,12 +193,11 @@ static bool in_time(const struct redis_port *port, struct tg_envelope *envelope,
     return true;
 }
 
-static void on_message(void *arg, struct tg_slice channel, struct tg_slice payload)
+static void on_message(void *arg, struct tg_slice payload)
 {
     struct redis_port *port = arg;
     struct tg_envelope *envelope;
     int64_t expires_ms = 0;
-    (void)channel; /* one subscription at a time */
     port->heard = true;
     port->probed = false;
     if (payload.len > ENVELOPE_MAX || tg_wire_read_envelope(payload, &envelope, &expires_ms) != TG_OK) {
@@ -232,49 +229,32 @@ static void set_subscribed(struct redis_port *port, bool subscribed)
     atomic_store(&port->counters->inbox_up, subscribed);
 }
 
-static void on_subscribed(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+static void on_inbox_open(void *arg)
 {
-    struct redis_port *port = arg;
-    struct tg_cluster_key channel =
-        tg_cluster_worker_key(port->bus->cluster, port->node, port->worker, "inbox");
-    if (err == TG_EDENIED) {
-        tg_log(port->log, TG_LOG_ERROR, "Redis refused the subscription",
-               TG_KV("reason", tg_redis_reply_text(reply)));
-    }
-    bool is_ours =
-        err == TG_OK && tg_redis_reply_count(reply) == 3 &&
-        tg_slice_eq(tg_redis_reply_text(tg_redis_reply_at(reply, 1)), tg_cluster_key_slice(&channel));
-    if (is_ours && port->node != 0) {
-        set_subscribed(port, true);
-    }
+    set_subscribed(arg, true);
 }
 
-static void subscribe(struct redis_port *port, const char *command, uint32_t node)
-{
-    struct tg_cluster_key channel = tg_cluster_worker_key(port->bus->cluster, node, port->worker, "inbox");
-    const struct tg_slice words[] = {tg_slice_cstr(command), tg_cluster_key_slice(&channel)};
-    if (node == 0 || !tg_redis_up(port->inbox)) {
-        return;
-    }
-    bool in = command[0] == 'S';
-    if (tg_redis_command(port->inbox, words, 2, in ? on_subscribed : NULL, port) != TG_OK) {
-        tg_redis_reset(port->inbox, "the inbox cannot be subscribed");
-    }
-}
-
-static void on_inbox_up(void *arg)
-{
-    struct redis_port *port = arg;
-    subscribe(port, "SUBSCRIBE", port->node);
-}
-
-static void on_inbox_down(void *arg)
+static void on_inbox_closed(void *arg)
 {
     set_subscribed(arg, false);
 }
 
-static const struct tg_redis_events inbox_events = {
-    .on_up = on_inbox_up, .on_down = on_inbox_down, .on_message = on_message};
+static void on_inbox_refused(void *arg, struct tg_slice reason)
+{
+    const struct redis_port *port = arg;
+    tg_log(port->log, TG_LOG_ERROR, "Redis refused the subscription", TG_KV("reason", reason));
+}
+
+static const struct tg_redis_inbox_events inbox_events = {.on_open = on_inbox_open,
+                                                          .on_closed = on_inbox_closed,
+                                                          .on_refused = on_inbox_refused,
+                                                          .on_message = on_message};
+
+static void listen_as(struct redis_port *port, uint32_t node)
+{
+    struct tg_cluster_key channel = tg_cluster_worker_key(port->bus->cluster, node, port->worker, "inbox");
+    tg_redis_inbox_listen(port->inbox, node != 0 ? tg_cluster_key_slice(&channel) : TG_EMPTY);
+}
 
 /* A subscription can die without a word: an inbox that was silent for an interval gets a letter from itself,
  * and when that has not come by the end of the next, it is opened anew. */
@@ -290,7 +270,7 @@ static void on_probe(struct tg_timer *timer)
         tg_log(port->log, TG_LOG_WARN, "the inbox is silent, opening it anew",
                TG_KV_INT("worker", port->worker));
         set_subscribed(port, false);
-        tg_redis_reset(port->inbox, "the inbox was silent");
+        tg_redis_inbox_reset(port->inbox, "the inbox was silent");
         return;
     }
     const struct tg_envelope probe = {.kind = TG_ENVELOPE_PROBE,
@@ -308,7 +288,7 @@ static void redis_close(struct tg_bus_port *base)
 {
     struct redis_port *port = (struct redis_port *)base;
     tg_timer_stop(&port->probe);
-    tg_redis_free(port->inbox);
+    tg_redis_inbox_free(port->inbox);
     if (port->local != NULL) {
         tg_bus_close(port->local);
     }
@@ -358,11 +338,10 @@ static enum tg_err redis_open(struct tg_bus *base, struct tg_loop *loop, uint32_
 static void redis_renumber(struct tg_bus_port *base, uint32_t node)
 {
     struct redis_port *port = (struct redis_port *)base;
-    subscribe(port, "UNSUBSCRIBE", port->node);
     set_subscribed(port, false);
     port->node = node;
     tg_peers_renumber(port->peers, node);
-    subscribe(port, "SUBSCRIBE", node);
+    listen_as(port, node);
 }
 
 static void redis_free(struct tg_bus *base)

@@ -3,20 +3,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct tg_slice *const no_slice = NULL;
+enum { SLICES_MAX = 8 + TG_REDIS_PLACES_MAX };
 
 /* The slices of the settings, in one place. */
-static size_t slices(struct tg_cluster_settings *settings, struct tg_slice *out[6])
+static size_t slices(struct tg_cluster_settings *settings, struct tg_slice *out[SLICES_MAX])
 {
-    struct tg_slice *all[] = {&settings->name,     &settings->url.host,     &settings->url.path,
-                              &settings->url.user, &settings->url.password, &settings->server_name};
-    memcpy(out, all, sizeof all);
-    return sizeof all / sizeof all[0];
+    struct tg_redis_url *url = &settings->url;
+    struct tg_slice *fixed[] = {
+        &settings->name, &settings->server_name, &url->path,          &url->service,
+        &url->user,      &url->password,         &url->sentinel_user, &url->sentinel_password};
+    size_t count = sizeof fixed / sizeof fixed[0];
+    memcpy(out, fixed, sizeof fixed);
+    for (size_t i = 0; i < url->place_count; i++) {
+        out[count++] = &url->places[i].host;
+    }
+    return count;
 }
 
 enum tg_err tg_cluster_new(const struct tg_cluster_settings *settings, struct tg_cluster **out)
 {
-    struct tg_slice *own[6] = {no_slice};
+    struct tg_slice *own[SLICES_MAX];
     struct tg_cluster_settings copy = *settings;
     size_t count = slices(&copy, own), bytes = 0;
     if (copy.name.len == 0 || copy.name.len > TG_CLUSTER_NAME_MAX || copy.workers == 0 || copy.lease_ms < 6) {

@@ -78,6 +78,13 @@ static enum tg_err lease_script(struct tg_member *member, enum tg_script script,
     return tg_uplink_script(member->link, script, keys, 3, args, 2, done, member);
 }
 
+void tg_member_enter_index(struct tg_member *member)
+{
+    enum tg_err err = TG_OK;
+    atomic_store(&member->cluster->intact_since_ms, now_ms(member));
+    index_command(member, "HSET", member->node, NULL, &err); /* or with the next look */
+}
+
 static void on_refreshed(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
 {
     struct tg_member *member = arg;
@@ -94,8 +101,7 @@ static void on_refreshed(void *arg, enum tg_err err, const struct tg_redis_reply
     if (said == 2) {
         tg_log(member->log, TG_LOG_WARN, "Redis had lost its memory: writing it anew",
                TG_KV_INT("node", member->node));
-        atomic_store(&member->cluster->intact_since_ms, now_ms(member));
-        index_command(member, "HSET", member->node, NULL, &err);
+        tg_member_enter_index(member);
         member->events->on_forgotten(member->arg);
     }
 }

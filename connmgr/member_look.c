@@ -131,14 +131,19 @@ static void on_index(void *arg, enum tg_err err, const struct tg_redis_reply *re
 {
     struct tg_member *member = arg;
     size_t count = err == TG_OK ? tg_redis_reply_count(reply) : 0;
+    bool own = false;
     member->looking = false;
     for (size_t i = 0; member->node != 0 && !member->leaving && i + 1 < count; i += 2) {
         uint64_t node = 0, rows = 0;
         if (tg_slice_to_u64(tg_redis_reply_text(tg_redis_reply_at(reply, i)), &node) == TG_OK &&
             tg_slice_to_u64(tg_redis_reply_text(tg_redis_reply_at(reply, i + 1)), &rows) == TG_OK &&
             node > 0 && node <= 0xffffff && rows <= 256 && former(member, (uint32_t)node) == NULL) {
+            own = own || node == member->node;
             look_at(member, (uint32_t)node, (uint32_t)rows);
         }
+    }
+    if (err == TG_OK && !own && member->node != 0 && !member->leaving) {
+        tg_member_enter_index(member);
     }
 }
 

@@ -37,6 +37,8 @@ struct tg_member {
     uint64_t takeovers, losses;
 };
 
+/* Redis has forgotten that this node is there, and so perhaps others. */
+void tg_member_enter_index(struct tg_member *member);
 /* Looks for the dead, now. */
 void tg_member_look(struct tg_member *member);
 

@@ -32,6 +32,8 @@ struct redis_registry {
     bool dirty;
     /* Writing all anew: first what is there and should not be, then what should be. */
     bool rewriting;
+    unsigned char *there; /* a bit a slot of the table: its row is; only while todo is made */
+    size_t slots;
     struct tg_conn_handle *todo;
     size_t todo_count, todo_cap, todo_at;
 };
@@ -147,8 +149,8 @@ static void end_rewrite(struct redis_registry *registry, bool done)
     registry->rewriting = false;
     if (done) {
         tg_cluster_count(&registry->counters->rewrites, 1);
-        tg_log(registry->log, TG_LOG_INFO, "rows written anew", TG_KV_INT("worker", registry->worker),
-               TG_KV_INT("connections", registry->todo_count));
+        tg_log(registry->log, TG_LOG_INFO, "rows brought in line", TG_KV_INT("worker", registry->worker),
+               TG_KV_INT("missing", registry->todo_count));
         tell_clean(registry);
     } else {
         mark_dirty(registry);
@@ -203,14 +205,16 @@ static void put_batch(struct redis_registry *registry)
 static bool collect(void *arg, struct tg_conn *conn)
 {
     struct redis_registry *registry = arg;
-    if (registry->todo_count < registry->todo_cap) {
-        registry->todo[registry->todo_count++] = tg_conn_handle(conn);
+    struct tg_conn_handle handle = tg_conn_handle(conn);
+    bool there = (registry->there[handle.slot / 8] >> handle.slot % 8 & 1) != 0;
+    if (!there && registry->todo_count < registry->todo_cap) {
+        registry->todo[registry->todo_count++] = handle;
     }
     return true;
 }
 
-/* Rows of connections that have ended, whose removal did not get through. */
-static enum tg_err delete_strays(struct redis_registry *registry, const struct tg_redis_reply *ids)
+/* Rows of connections that have ended, whose removal did not get through, go; the others are noted. */
+static enum tg_err sort_rows(struct redis_registry *registry, const struct tg_redis_reply *ids)
 {
     struct tg_cluster_key rows = rows_key(registry);
     struct tg_slice words[2 + BATCH] = {TG_LIT("HDEL"), tg_cluster_key_slice(&rows)};
@@ -229,8 +233,10 @@ static enum tg_err delete_strays(struct redis_registry *registry, const struct t
         bool known = tg_connid_decode(registry->id_key, text, &id) == TG_OK;
         const struct tg_conn_handle handle = {.slot = known ? id.slot : 0,
                                               .generation = known ? id.generation : 0};
-        if (tg_conn_get(registry->mgr, handle) == NULL) {
+        if (tg_conn_get(registry->mgr, handle) == NULL || !known) {
             words[2 + count++] = text;
+        } else {
+            registry->there[handle.slot / 8] |= (unsigned char)(1U << handle.slot % 8);
         }
     }
     return err;
@@ -242,20 +248,28 @@ static void on_ids(void *arg, enum tg_err err, const struct tg_redis_reply *repl
     if (!registry->rewriting) {
         return;
     }
-    if (err == TG_OK) {
-        err = delete_strays(registry, reply);
-    }
     size_t count = tg_connmgr_count(registry->mgr);
-    registry->todo = err == TG_OK ? malloc((count + 1) * sizeof *registry->todo) : NULL;
-    if (registry->todo == NULL) {
-        end_rewrite(registry, false);
-        return;
+    registry->there = calloc(registry->slots / 8 + 1, 1);
+    registry->todo = malloc((count + 1) * sizeof *registry->todo);
+    if (registry->there == NULL || registry->todo == NULL) {
+        err = TG_ENOMEM;
+    }
+    if (err == TG_OK) {
+        err = sort_rows(registry, reply);
     }
     registry->todo_cap = count;
     registry->todo_count = 0;
     registry->todo_at = 0;
-    tg_connmgr_each(registry->mgr, collect, registry);
-    put_batch(registry);
+    if (err == TG_OK) {
+        tg_connmgr_each(registry->mgr, collect, registry);
+    }
+    free(registry->there);
+    registry->there = NULL;
+    if (err == TG_OK) {
+        put_batch(registry);
+    } else {
+        end_rewrite(registry, false);
+    }
 }
 
 static void start_rewrite(struct redis_registry *registry)
@@ -289,8 +303,9 @@ static void on_retry(struct tg_timer *timer)
 static void on_link_up(struct tg_uplink_watch *watch)
 {
     struct redis_registry *registry = TG_CONTAINER(watch, struct redis_registry, watch);
-    if (registry->dirty) {
-        start_rewrite(registry);
+    /* The server may be another one, that does not know all that the former had acknowledged. */
+    if (registry->node != 0) {
+        tg_registry_redis_rewrite(&registry->base);
     }
 }
 
@@ -326,6 +341,7 @@ enum tg_err tg_registry_redis_new(struct tg_cluster *cluster, struct tg_uplink *
     registry->log = identity->log;
     registry->mgr = mgr;
     registry->worker = identity->worker;
+    registry->slots = identity->max_connections;
     memcpy(registry->id_key, identity->id_key, sizeof registry->id_key);
     tg_list_init(&registry->orphans);
     tg_timer_init(&registry->retry, on_retry);

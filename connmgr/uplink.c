@@ -10,7 +10,7 @@ enum {
     DIGEST_LEN = 2 * TG_SHA1_LEN,
     WORDS_FIXED = 3, /* EVALSHA, digest, number of keys */
     RESOLVE_MS = 5000,
-    NAMES_MAX = 8
+    NAMES_MAX = 64
 };
 
 struct tg_uplink {
@@ -20,7 +20,7 @@ struct tg_uplink {
     struct tg_redis_counters *counters;
     _Atomic(bool) *up_flag; /* NULL: the main thread's */
     struct tg_resolver *resolver;
-    struct tg_redis *redis;
+    struct tg_redis_site *site;
     struct tg_list watches;
     bool told_down; /* one line a trouble, not one an attempt */
     char digests[TG_SCRIPT_COUNT][DIGEST_LEN];
@@ -44,11 +44,12 @@ static void tell(struct tg_uplink *link, bool up)
 }
 
 /* So that EVALSHA finds them; a failure shows there. */
-static void load_scripts(struct tg_uplink *link)
+static void on_server(void *arg, struct tg_redis *redis)
 {
+    (void)arg;
     for (size_t i = 0; i < TG_SCRIPT_COUNT; i++) {
         const struct tg_slice words[] = {TG_LIT("SCRIPT"), TG_LIT("LOAD"), tg_script_texts[i]};
-        (void)!tg_redis_command(link->redis, words, 3, NULL, NULL);
+        (void)!tg_redis_command(redis, words, 3, NULL, NULL);
     }
 }
 
@@ -62,7 +63,6 @@ static void on_up(void *arg)
     if (link->up_flag != NULL) {
         atomic_store(link->up_flag, true);
     }
-    load_scripts(link);
     tell(link, true);
 }
 
@@ -71,7 +71,7 @@ static void on_down(void *arg)
     struct tg_uplink *link = arg;
     if (!link->told_down) {
         tg_log(link->log, TG_LOG_WARN, "no connection to Redis, trying again",
-               TG_KV_CSTR("reason", tg_redis_problem(link->redis)));
+               TG_KV_CSTR("reason", tg_redis_site_problem(link->site)));
     }
     link->told_down = true;
     if (link->up_flag != NULL) {
@@ -80,10 +80,10 @@ static void on_down(void *arg)
     tell(link, false);
 }
 
-static const struct tg_redis_events command_events = {.on_up = on_up, .on_down = on_down};
+static const struct tg_redis_site_events site_events = {
+    .on_up = on_up, .on_down = on_down, .on_server = on_server};
 
-static enum tg_err open_redis(struct tg_uplink *link, const struct tg_redis_events *events, void *arg,
-                              struct tg_redis **out)
+static enum tg_err open_site(struct tg_uplink *link)
 {
     const struct tg_cluster_settings *settings = &link->cluster->settings;
     struct tg_redis_options options = {
@@ -92,18 +92,17 @@ static enum tg_err open_redis(struct tg_uplink *link, const struct tg_redis_even
         .url = &settings->url,
         .tls = settings->tls,
         .server_name = settings->server_name,
+        .look_ms = settings->probe_ms,
         .connect_timeout_ms = settings->connect_timeout_ms,
         .command_timeout_ms = settings->command_timeout_ms,
         .pause_min_ms = settings->pause_min_ms,
         .pause_max_ms = settings->pause_max_ms,
         .max_pending = settings->max_pending,
         .max_unsent = settings->max_unsent,
-        .events = events,
-        .arg = arg,
         .counters = link->counters,
     };
     enum tg_err err = tg_random_bytes(&options.seed, sizeof options.seed);
-    return err == TG_OK ? tg_redis_new(&options, out) : err;
+    return err == TG_OK ? tg_redis_site_new(&options, &site_events, link, &link->site) : err;
 }
 
 /* ---- scripts ---- */
@@ -119,13 +118,21 @@ struct script_call {
     struct tg_slice words[]; /* their bytes follow */
 };
 
+static tg_redis_reply_fn on_script;
+
+static enum tg_err run_script(struct script_call *call)
+{
+    return tg_redis_site_command(call->link->site, call->words[WORDS_FIXED], call->words, call->count,
+                                 on_script, call);
+}
+
 static void on_script(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
 {
     struct script_call *call = arg;
     if (err == TG_EDENIED && tg_slice_starts(tg_redis_reply_text(reply), TG_LIT("NOSCRIPT"))) {
         call->words[0] = TG_LIT("EVAL");
         call->words[1] = tg_script_texts[call->script];
-        err = tg_redis_command(call->link->redis, call->words, call->count, on_script, call);
+        err = run_script(call);
         if (err == TG_OK) {
             return;
         }
@@ -184,16 +191,13 @@ enum tg_err tg_uplink_script(struct tg_uplink *link, enum tg_script script, cons
                              size_t key_count, const struct tg_slice *args, size_t arg_count,
                              tg_redis_reply_fn *done, void *arg)
 {
-    if (!tg_uplink_up(link)) {
-        return TG_ECLOSED;
-    }
     struct script_call *call = script_call_new(link, script, keys, key_count, args, arg_count);
     if (call == NULL) {
         return TG_ENOMEM;
     }
     call->done = done;
     call->arg = arg;
-    enum tg_err err = tg_redis_command(link->redis, call->words, call->count, on_script, call);
+    enum tg_err err = run_script(call);
     if (err != TG_OK) {
         free(call);
     }
@@ -227,7 +231,7 @@ enum tg_err tg_uplink_new(struct tg_cluster *cluster, struct tg_loop *loop, stru
         err = tg_resolver_new(loop, &names, &link->resolver);
     }
     if (err == TG_OK) {
-        err = open_redis(link, &command_events, link, &link->redis);
+        err = open_site(link);
     }
     if (err != TG_OK) {
         tg_uplink_free(link);
@@ -239,12 +243,10 @@ enum tg_err tg_uplink_new(struct tg_cluster *cluster, struct tg_loop *loop, stru
 
 void tg_uplink_close(struct tg_uplink *link)
 {
-    struct tg_redis *redis = link->redis;
     if (link->up_flag != NULL) {
         atomic_store(link->up_flag, false);
     }
-    tg_redis_free(redis); /* callbacks may still ask whether it is up */
-    link->redis = NULL;
+    tg_redis_site_close(link->site);
 }
 
 void tg_uplink_free(struct tg_uplink *link)
@@ -252,7 +254,10 @@ void tg_uplink_free(struct tg_uplink *link)
     if (link == NULL) {
         return;
     }
-    tg_uplink_close(link);
+    if (link->site != NULL) {
+        tg_uplink_close(link);
+        tg_redis_site_free(link->site);
+    }
     if (link->resolver != NULL) {
         tg_resolver_free(link->resolver);
     }
@@ -272,36 +277,39 @@ void tg_uplink_unwatch(struct tg_uplink_watch *watch)
 
 bool tg_uplink_up(const struct tg_uplink *link)
 {
-    return link->redis != NULL && tg_redis_up(link->redis);
+    return tg_redis_site_up(link->site);
 }
 
 const char *tg_uplink_problem(const struct tg_uplink *link)
 {
-    return link->redis != NULL ? tg_redis_problem(link->redis) : "closed";
-}
-
-void tg_uplink_reset(struct tg_uplink *link, const char *why)
-{
-    if (link->redis != NULL) {
-        tg_redis_reset(link->redis, why);
-    }
+    return tg_redis_site_problem(link->site);
 }
 
 enum tg_err tg_uplink_command(struct tg_uplink *link, const struct tg_slice *words, size_t count,
                               tg_redis_reply_fn *done, void *arg)
 {
-    return tg_uplink_up(link) ? tg_redis_command(link->redis, words, count, done, arg) : TG_ECLOSED;
+    struct tg_cluster_key index;
+    struct tg_slice key = count > 1 ? words[1] : TG_EMPTY;
+    if (count == 1) {
+        index = tg_cluster_index_key(link->cluster);
+        key = tg_cluster_key_slice(&index);
+    }
+    return tg_redis_site_command(link->site, key, words, count, done, arg);
+}
+
+enum tg_err tg_uplink_publish(struct tg_uplink *link, struct tg_slice channel, struct tg_slice payload,
+                              tg_redis_reply_fn *done, void *arg)
+{
+    return tg_redis_site_publish(link->site, channel, payload, done, arg);
 }
 
 void tg_uplink_flush(struct tg_uplink *link)
 {
-    if (tg_uplink_up(link)) {
-        tg_redis_flush(link->redis);
-    }
+    tg_redis_site_flush(link->site);
 }
 
-enum tg_err tg_uplink_open_inbox(struct tg_uplink *link, const struct tg_redis_events *events, void *arg,
-                                 struct tg_redis **out)
+enum tg_err tg_uplink_open_inbox(struct tg_uplink *link, const struct tg_redis_inbox_events *events,
+                                 void *arg, struct tg_redis_inbox **out)
 {
-    return open_redis(link, events, arg, out);
+    return tg_redis_inbox_new(link->site, events, arg, out);
 }

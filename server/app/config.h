@@ -101,16 +101,17 @@ struct tg_registry_settings {
     const struct tg_doc_node *where;
     struct tg_slice type; /* memory | redis */
     struct tg_slice url, cluster;
-    struct tg_tls_config tls;        /* tlsConfig, with a rediss:// URL */
-    double lease_seconds;            /* 30: how long a silent node counts as alive */
-    double probe_interval_seconds;   /* 1 */
-    double dead_node_memory_seconds; /* 86400: how long its number stays unused */
-    int64_t connect_timeout_millis;  /* 5000 */
-    int64_t command_timeout_millis;  /* 2000 */
-    int64_t reconnect_min_millis;    /* 100 */
-    int64_t reconnect_max_millis;    /* 2000 */
-    int64_t max_pending_commands;    /* 65536, a worker */
-    bool trouble_makes_unready;      /* redisTroubleMakesUnready: false */
+    struct tg_slice sentinel_user, sentinel_password; /* empty: none is sent */
+    struct tg_tls_config tls;                         /* tlsConfig, with a rediss:// URL */
+    double lease_seconds;                             /* 30: how long a silent node counts as alive */
+    double probe_interval_seconds;                    /* 1 */
+    double dead_node_memory_seconds;                  /* 86400: how long its number stays unused */
+    int64_t connect_timeout_millis;                   /* 5000 */
+    int64_t command_timeout_millis;                   /* 2000 */
+    int64_t reconnect_min_millis;                     /* 100 */
+    int64_t reconnect_max_millis;                     /* 2000 */
+    int64_t max_pending_commands;                     /* 65536, a worker */
+    bool trouble_makes_unready;                       /* redisTroubleMakesUnready: false */
     enum { TG_CUT_OFF_CLOSE, TG_CUT_OFF_KEEP } when_cut_off;
     /* compiled */
     bool is_redis;

@@ -6,7 +6,7 @@
     X(expired, "tidegate_cluster_expired_total", "Questions of other nodes that came too late")              \
     X(malformed, "tidegate_cluster_malformed_total", "Envelopes and rows that could not be read")            \
     X(stalls, "tidegate_cluster_stalls_total", "Inboxes opened anew because a probe did not come back")      \
-    X(rewrites, "tidegate_registry_rewrites_total", "Times that a worker wrote its rows anew")               \
+    X(rewrites, "tidegate_registry_rewrites_total", "Times that a worker brought its rows in line")          \
     X(taken_over, "tidegate_takeover_disconnects_total", "$disconnects issued for dead nodes")               \
     X(left, "tidegate_disconnects_left_total", "$disconnects left to the node that took over from this one")
 

@@ -135,6 +135,20 @@ static void check_shutdown(struct tg_options_report *report, const struct tg_doc
     }
 }
 
+static void check_sentinel_login(struct tg_options_report *report, const struct tg_doc_node *node,
+                                 struct tg_registry_settings *registry)
+{
+    bool user = registry->sentinel_user.len > 0, password = registry->sentinel_password.len > 0;
+    if ((user || password) && registry->redis_url.kind != TG_REDIS_SENTINEL) {
+        tg_options_error(report, node, user ? "sentinelUser" : "sentinelPassword",
+                         "has no effect without a redis+sentinel:// URL");
+    } else if (user && !password) {
+        tg_options_error(report, node, "sentinelUser", "needs a sentinelPassword");
+    }
+    registry->redis_url.sentinel_user = registry->sentinel_user;
+    registry->redis_url.sentinel_password = password ? registry->sentinel_password : TG_EMPTY;
+}
+
 void tg_check_registry(struct tg_options_report *report, const struct tg_doc_node *node,
                        struct tg_slice scope, void *target)
 {
@@ -161,11 +175,16 @@ void tg_check_registry(struct tg_options_report *report, const struct tg_doc_nod
     enum tg_err err = tg_redis_url_parse(report->arena, registry->url, &registry->redis_url, &problem);
     if (err == TG_ENOMEM) {
         report->out_of_memory = true;
-    } else if (err != TG_OK) {
+        return;
+    }
+    if (err != TG_OK) {
         tg_options_error(report, node, "url", "%s", problem);
-    } else if (registry->tls.where != NULL && !registry->redis_url.tls) {
+        return;
+    }
+    if (registry->tls.where != NULL && !registry->redis_url.tls) {
         tg_options_error(report, node, "tlsConfig", "has no effect without a rediss:// URL");
     }
+    check_sentinel_login(report, node, registry);
 }
 
 /* Everything a listener hears is public unless its address is local. */

@@ -6,7 +6,7 @@
 
 #include "server/io/redis_private.h"
 
-enum { ADDRESSES_MAX = 8, GREETINGS_MAX = 3 };
+enum { ADDRESSES_MAX = 8, GREETINGS_MAX = 4 };
 
 static void set_problem(struct tg_redis *redis, const char *why, struct tg_slice detail)
 {
@@ -99,6 +99,20 @@ static void on_greeting(void *arg, enum tg_err err, const struct tg_redis_reply 
     }
 }
 
+/* Sentinels may not know yet, or no more. */
+static void on_role(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct tg_redis *redis = arg;
+    struct tg_slice role = err == TG_OK && tg_redis_reply_count(reply) > 0
+                               ? tg_redis_reply_text(tg_redis_reply_at(reply, 0))
+                               : TG_EMPTY;
+    if (redis->state == TG_REDIS_GREETING && err == TG_OK && !tg_slice_eq(role, TG_LIT("master"))) {
+        tg_redis_fail(redis, TG_ECLOSED, "the server is no primary", role);
+    } else {
+        on_greeting(arg, err, reply);
+    }
+}
+
 static enum tg_err greet(struct tg_redis *redis)
 {
     const struct tg_redis_url *url = redis->options.url;
@@ -114,6 +128,10 @@ static enum tg_err greet(struct tg_redis *redis)
         int len = snprintf(database, sizeof database, "%u", url->database);
         const struct tg_slice words[] = {TG_LIT("SELECT"), tg_slice_make(database, (size_t)len)};
         err = tg_redis_send(redis, words, 2, on_greeting, redis);
+    }
+    if (err == TG_OK && url->kind == TG_REDIS_SENTINEL) {
+        const struct tg_slice words[] = {TG_LIT("ROLE")};
+        err = tg_redis_send(redis, words, 1, on_role, redis);
     }
     if (err == TG_OK) { /* also tells a server that is still loading */
         const struct tg_slice words[] = {TG_LIT("PING")};
@@ -158,7 +176,7 @@ static const struct tg_transport_events transport_events = {
 static void try_next(struct tg_redis *redis, const char *why)
 {
     const struct tg_redis_options *options = &redis->options;
-    struct tg_slice name = options->server_name.len > 0 ? options->server_name : options->url->host;
+    struct tg_slice name = options->server_name.len > 0 ? options->server_name : redis->place.host;
     while (redis->address_next < redis->address_count) {
         const struct tg_address *address = &redis->addresses[redis->address_next++];
         enum tg_err err = tg_transport_connect(options->loop, address, options->tls, name, &transport_events,
@@ -206,7 +224,7 @@ static void connect_now(struct tg_redis *redis)
         on_resolved(redis, err, &address, err == TG_OK);
         return;
     }
-    enum tg_err err = tg_resolver_ask(options->resolver, options->url->host, options->url->port, on_resolved,
+    enum tg_err err = tg_resolver_ask(options->resolver, redis->place.host, redis->place.port, on_resolved,
                                       redis, &redis->question);
     if (err != TG_OK) {
         tg_redis_fail(redis, TG_ECLOSED, tg_err_text(err), TG_EMPTY);
@@ -223,6 +241,38 @@ static void on_timer(struct tg_timer *timer)
                       redis->state == TG_REDIS_GREETING ? "the server does not answer the greeting"
                                                         : "no connection in time",
                       TG_EMPTY);
+    }
+}
+
+/* ---- the place ---- */
+
+static bool is_placed(const struct tg_redis *redis)
+{
+    return redis->place.port != 0 || redis->options.url->path.len > 0;
+}
+
+static bool set_place(struct tg_redis *redis, struct tg_redis_place place)
+{
+    bool same = redis->place.port == place.port && tg_slice_eq(redis->place.host, place.host);
+    if (same || place.port == 0 || place.host.len == 0 || place.host.len > sizeof redis->host) {
+        return false;
+    }
+    memcpy(redis->host, place.host.ptr, place.host.len);
+    redis->place =
+        (struct tg_redis_place){.host = tg_slice_make(redis->host, place.host.len), .port = place.port};
+    return true;
+}
+
+void tg_redis_move(struct tg_redis *redis, struct tg_redis_place place)
+{
+    if (!set_place(redis, place)) {
+        return;
+    }
+    redis->next_pause_ms = redis->options.pause_min_ms;
+    if (redis->state == TG_REDIS_PAUSING) {
+        tg_timer_start(redis->options.loop, &redis->timer, 0);
+    } else {
+        tg_redis_reset(redis, "the server is another one now");
     }
 }
 
@@ -250,7 +300,12 @@ enum tg_err tg_redis_new(const struct tg_redis_options *options, struct tg_redis
     tg_task_init(&redis->reset, run_reset);
     tg_buf_init(&redis->out, options->max_unsent);
     set_problem(redis, "not connected yet", TG_EMPTY);
-    tg_timer_start(options->loop, &redis->timer, 0);
+    if (options->url->kind == TG_REDIS_ONE && options->url->place_count > 0) {
+        (void)set_place(redis, options->url->places[0]);
+    }
+    if (is_placed(redis)) {
+        tg_timer_start(options->loop, &redis->timer, 0);
+    }
     *out = redis;
     return TG_OK;
 }

@@ -59,12 +59,14 @@ struct tg_redis_counters {
     _Atomic(uint64_t) answered, answered_ns; /* replies, and the sum of their times */
 };
 
+/* For a server, and for all of what a URL names (redis_site.h). */
 struct tg_redis_options {
     struct tg_loop *loop;
     struct tg_resolver *resolver;
     const struct tg_redis_url *url; /* borrowed: outlives the connection */
     struct tg_tls_context *tls;     /* with a rediss:// URL; one more holder */
-    struct tg_slice server_name;    /* to verify; empty: the URL's host. Borrowed likewise */
+    struct tg_slice server_name;    /* to verify; empty: the server's host. Borrowed likewise */
+    uint64_t look_ms;               /* between two looks at which servers there are, of a site */
     uint64_t connect_timeout_ms;    /* for the name, the connection and the greeting together */
     uint64_t command_timeout_ms;    /* of the oldest unanswered command */
     uint64_t pause_min_ms,
@@ -77,7 +79,8 @@ struct tg_redis_options {
     struct tg_redis_counters *counters; /* may be shared by connections of one thread */
 };
 
-/* Begins to connect in the next pass of the loop. */
+/* Begins to connect in the next pass of the loop. A URL that names no server of itself (Sentinels): when
+ * tg_redis_move says where to, to a primary alone. */
 enum tg_err tg_redis_new(const struct tg_redis_options *options, struct tg_redis **out) TG_MUST_CHECK;
 /* Commands without a reply get TG_ECLOSED from inside. Not from inside a callback of its own. NULL is
  * allowed.
@@ -92,6 +95,8 @@ enum tg_err tg_redis_command(struct tg_redis *redis, const struct tg_slice *word
                              tg_redis_reply_fn *done, void *arg) TG_MUST_CHECK;
 /* Writes now what would be written at the end of this pass. */
 void tg_redis_flush(struct tg_redis *redis);
+/* The server is there, from now on: a connection to another place is given up, and an attempt begins soon. */
+void tg_redis_move(struct tg_redis *redis, struct tg_redis_place place);
 /* Breaks the connection in the next pass, to begin anew. why: a static text for tg_redis_problem. */
 void tg_redis_reset(struct tg_redis *redis, const char *why);
 

@@ -31,6 +31,8 @@ struct tg_redis {
     struct tg_timer watch; /* the oldest command's deadline */
     struct tg_task flush, reset;
     const char *reset_why;
+    char host[TG_REDIS_HOST_MAX];
+    struct tg_redis_place place; /* of the server, its host in `host`; port 0: not known, or a unix socket */
     struct tg_resolve *question;
     struct tg_address *addresses; /* still to be tried, from address_next on */
     size_t address_count, address_next;

@@ -4,7 +4,7 @@
 
 #include "server/base/codec.h"
 
-enum { PORT = 6379, DATABASE_MAX = 65535, HOST_MAX = 253 };
+enum { PORT = 6379, SENTINEL_PORT = 26379, DATABASE_MAX = 65535 };
 
 static enum tg_err wrong(const char **problem, const char *text)
 {
@@ -58,13 +58,13 @@ static enum tg_err read_database(struct tg_slice text, struct tg_redis_url *url,
     return TG_OK;
 }
 
-static enum tg_err read_port(struct tg_slice text, struct tg_redis_url *url, const char **problem)
+static enum tg_err read_port(struct tg_slice text, uint16_t *out, const char **problem)
 {
     uint64_t number = 0;
     if (tg_slice_to_u64(text, &number) != TG_OK || number == 0 || number > UINT16_MAX) {
         return wrong(problem, "the port is a number from 1 to 65535");
     }
-    url->port = (uint16_t)number;
+    *out = (uint16_t)number;
     return TG_OK;
 }
 
@@ -77,35 +77,61 @@ static bool is_host(struct tg_slice host, bool brackets)
             return false;
         }
     }
-    return host.len > 0 && host.len <= HOST_MAX;
+    return host.len > 0 && host.len <= TG_REDIS_HOST_MAX;
 }
 
-static enum tg_err read_place(struct tg_slice text, struct tg_redis_url *url, const char **problem)
+static enum tg_err read_place(struct tg_slice text, uint16_t port_else, struct tg_redis_place *out,
+                              const char **problem)
 {
-    struct tg_slice database, place = tg_slice_cut(text, '/', &database), host, port;
-    bool brackets = place.len > 0 && place.ptr[0] == '[';
-    url->port = PORT;
+    struct tg_slice host, port;
+    bool brackets = text.len > 0 && text.ptr[0] == '[';
+    out->port = port_else;
     if (brackets) {
-        host = tg_slice_cut(tg_slice_from(place, 1), ']', &port);
+        host = tg_slice_cut(tg_slice_from(text, 1), ']', &port);
         if (port.ptr == NULL || (port.len > 0 && port.ptr[0] != ':')) {
             return wrong(problem, "an IPv6 address stands in brackets, [::1]:6379");
         }
         port = port.len > 0 ? tg_slice_from(port, 1) : TG_EMPTY;
     } else {
-        host = tg_slice_cut(place, ':', &port);
-    }
-    if (tg_slice_find(place, ',') < place.len) {
-        return wrong(problem, "Sentinel and Cluster are not supported by this version; name one server");
+        host = tg_slice_cut(text, ':', &port);
     }
     if (!is_host(host, brackets)) {
         return wrong(problem, host.len == 0 ? "the host is missing" : "this is no host name or address");
     }
-    url->host = host;
-    enum tg_err err = port.ptr != NULL ? read_port(port, url, problem) : TG_OK;
-    if (err == TG_OK && database.len > 0) {
-        err = read_database(database, url, problem);
+    out->host = host;
+    return port.ptr != NULL ? read_port(port, &out->port, problem) : TG_OK;
+}
+
+static enum tg_err read_places(struct tg_slice text, struct tg_redis_url *url, const char **problem)
+{
+    uint16_t port = url->kind == TG_REDIS_SENTINEL ? SENTINEL_PORT : PORT;
+    enum tg_err err = TG_OK;
+    struct tg_slice rest = text;
+    if (url->kind == TG_REDIS_ONE && tg_slice_find(text, ',') < text.len) {
+        return wrong(problem, "several servers are written as redis+sentinel://");
     }
+    do {
+        struct tg_slice place = tg_slice_cut(rest, ',', &rest);
+        if (url->place_count == TG_REDIS_PLACES_MAX) {
+            return wrong(problem, "at most 16 servers can be named");
+        }
+        err = read_place(place, port, &url->places[url->place_count++], problem);
+    } while (err == TG_OK && rest.ptr != NULL);
     return err;
+}
+
+/* host[:port][,...] and, behind a slash, the service of Sentinels and the database. */
+static enum tg_err read_servers(struct tg_slice text, struct tg_redis_url *url, const char **problem)
+{
+    struct tg_slice database, places = tg_slice_cut(text, '/', &database);
+    enum tg_err err = read_places(places, url, problem);
+    if (err == TG_OK && url->kind == TG_REDIS_SENTINEL) {
+        url->service = tg_slice_cut(database, '/', &database);
+        if (url->service.len == 0) {
+            return wrong(problem, "the name of the service is missing: redis+sentinel://host,host/SERVICE");
+        }
+    }
+    return err == TG_OK && database.len > 0 ? read_database(database, url, problem) : err;
 }
 
 static enum tg_err read_path(struct tg_slice text, struct tg_redis_url *url, const char **problem)
@@ -125,26 +151,49 @@ static enum tg_err read_path(struct tg_slice text, struct tg_redis_url *url, con
     return read_database(query, url, problem);
 }
 
+struct scheme {
+    struct tg_slice text;
+    enum tg_redis_kind kind;
+    bool tls, unix_socket;
+};
+
+static const struct scheme *read_scheme(struct tg_slice *rest)
+{
+    static const struct scheme schemes[] = {
+        {TG_LIT_INIT("redis://"), TG_REDIS_ONE, false, false},
+        {TG_LIT_INIT("rediss://"), TG_REDIS_ONE, true, false},
+        {TG_LIT_INIT("unix://"), TG_REDIS_ONE, false, true},
+        {TG_LIT_INIT("redis+unix://"), TG_REDIS_ONE, false, true},
+        {TG_LIT_INIT("redis+sentinel://"), TG_REDIS_SENTINEL, false, false},
+        {TG_LIT_INIT("redis-sentinel://"), TG_REDIS_SENTINEL, false, false},
+        {TG_LIT_INIT("rediss+sentinel://"), TG_REDIS_SENTINEL, true, false},
+        {TG_LIT_INIT("rediss-sentinel://"), TG_REDIS_SENTINEL, true, false},
+    };
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        if (take(rest, schemes[i].text)) {
+            return &schemes[i];
+        }
+    }
+    return NULL;
+}
+
 enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, struct tg_redis_url *out,
                                const char **problem)
 {
     struct tg_redis_url url = {0};
     struct tg_slice rest = text;
-    if (tg_slice_starts(text, TG_LIT("redis-sentinel:")) || tg_slice_starts(text, TG_LIT("redis-cluster:")) ||
-        tg_slice_starts(text, TG_LIT("redis+sentinel:")) || tg_slice_starts(text, TG_LIT("redis+cluster:"))) {
-        return wrong(problem, "Sentinel and Cluster are not supported by this version; name one server");
+    const struct scheme *scheme = read_scheme(&rest);
+    if (scheme == NULL) {
+        return wrong(problem, "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://");
     }
-    bool unix_socket = take(&rest, TG_LIT("unix://")) || take(&rest, TG_LIT("redis+unix://"));
-    url.tls = !unix_socket && take(&rest, TG_LIT("rediss://"));
-    if (!unix_socket && !url.tls && !take(&rest, TG_LIT("redis://"))) {
-        return wrong(problem, "expected redis://, rediss:// (with TLS) or unix://");
-    }
+    url.kind = scheme->kind;
+    url.tls = scheme->tls;
     if (has_control(rest)) {
         return wrong(problem, "blanks and control characters must be percent-encoded");
     }
     /* A password may hold an @: the last one counts. In the path of a socket none belongs to a login. */
     size_t slash = tg_slice_find(rest, '/'), at = rest.len;
-    for (size_t i = 0; i < (unix_socket ? slash : rest.len); i++) {
+    for (size_t i = 0; i < (scheme->unix_socket ? slash : rest.len); i++) {
         at = rest.ptr[i] == '@' ? i : at;
     }
     enum tg_err err = TG_OK;
@@ -153,7 +202,7 @@ enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, str
         rest = tg_slice_from(rest, at + 1);
     }
     if (err == TG_OK) {
-        err = unix_socket ? read_path(rest, &url, problem) : read_place(rest, &url, problem);
+        err = scheme->unix_socket ? read_path(rest, &url, problem) : read_servers(rest, &url, problem);
     }
     if (err == TG_OK) {
         *out = url;

@@ -215,13 +215,13 @@ static void test_limits(void **state)
     struct world *world = *state;
     REDIS_OR_SKIP();
     redis_server_start(&world->server, NULL);
-    world->max_pending = 3;
+    world->max_pending = 4;
     open_up(world);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         assert_int_equal(command(world, "PING"), TG_OK);
     }
     assert_int_equal(command(world, "PING"), TG_EBUSY);
-    UNTIL(world, world->replies.count == 3);
+    UNTIL(world, world->replies.count == 4);
     assert_int_equal(command(world, "PING"), TG_OK);
 }
 

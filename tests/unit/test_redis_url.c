@@ -48,13 +48,45 @@ static void test_good(void **state)
         assert_int_equal(tg_redis_url_parse(&arena, tg_slice_cstr(rows[i].text), &url, &problem), TG_OK);
         assert_null(problem);
         assert_int_equal(url.tls, rows[i].tls);
-        assert_text(url.host, rows[i].host);
+        assert_int_equal(url.place_count, rows[i].host[0] != '\0');
+        assert_text(url.places[0].host, rows[i].host);
         assert_text(url.path, rows[i].path);
-        assert_int_equal(url.port, rows[i].port);
+        assert_int_equal(url.places[0].port, rows[i].port);
+        assert_int_equal(url.kind, TG_REDIS_ONE);
         assert_int_equal(url.database, rows[i].database);
         assert_text(url.user, rows[i].user);
         assert_text(url.password, rows[i].password);
     }
+    tg_arena_reset(&arena);
+}
+
+static void test_sentinels(void **state)
+{
+    struct tg_arena arena;
+    struct tg_redis_url url;
+    const char *problem = NULL;
+    (void)state;
+    tg_arena_init(&arena, NULL);
+    struct tg_slice text = TG_LIT("redis+sentinel://app:p%2Cw@s1,[::2]:5,s3.example.com:26380/main/4");
+    assert_int_equal(tg_redis_url_parse(&arena, text, &url, &problem), TG_OK);
+    assert_int_equal(url.kind, TG_REDIS_SENTINEL);
+    assert_false(url.tls);
+    assert_int_equal(url.place_count, 3);
+    assert_text(url.places[0].host, "s1");
+    assert_int_equal(url.places[0].port, 26379);
+    assert_text(url.places[1].host, "::2");
+    assert_int_equal(url.places[1].port, 5);
+    assert_text(url.places[2].host, "s3.example.com");
+    assert_int_equal(url.places[2].port, 26380);
+    assert_text(url.service, "main");
+    assert_int_equal(url.database, 4);
+    assert_text(url.user, "app");
+    assert_text(url.password, "p,w");
+    assert_int_equal(tg_redis_url_parse(&arena, TG_LIT("rediss-sentinel://s/main"), &url, &problem), TG_OK);
+    assert_int_equal(url.kind, TG_REDIS_SENTINEL);
+    assert_true(url.tls);
+    assert_text(url.service, "main");
+    assert_int_equal(url.database, 0);
     tg_arena_reset(&arena);
 }
 
@@ -63,15 +95,20 @@ static void test_bad(void **state)
     static const struct {
         const char *text, *problem;
     } rows[] = {
-        {"", "expected redis://, rediss:// (with TLS) or unix://"},
-        {"http://h", "expected redis://, rediss:// (with TLS) or unix://"},
-        {"redis:/h", "expected redis://, rediss:// (with TLS) or unix://"},
+        {"", "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://"},
+        {"http://h", "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://"},
+        {"redis:/h", "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://"},
         {"redis://", "the host is missing"},
         {"redis:///1", "the host is missing"},
         {"redis://h h", "blanks and control characters must be percent-encoded"},
-        {"redis://h,i:6379", "Sentinel and Cluster are not supported by this version; name one server"},
-        {"redis-sentinel://h/x", "Sentinel and Cluster are not supported by this version; name one server"},
-        {"redis+cluster://h", "Sentinel and Cluster are not supported by this version; name one server"},
+        {"redis://h,i:6379", "several servers are written as redis+sentinel://"},
+        {"redis+sentinel://h", "the name of the service is missing: redis+sentinel://host,host/SERVICE"},
+        {"redis+sentinel://h/", "the name of the service is missing: redis+sentinel://host,host/SERVICE"},
+        {"redis+sentinel://h//1", "the name of the service is missing: redis+sentinel://host,host/SERVICE"},
+        {"redis+sentinel://h,/s", "the host is missing"},
+        {"redis+sentinel://h,i:0/s", "the port is a number from 1 to 65535"},
+        {"redis+sentinel://h/s/x", "the database is a number of up to 65535"},
+        {"redis+sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/s", "at most 16 servers can be named"},
         {"redis://a?b", "this is no host name or address"},
         {"redis://::1", "the host is missing"},
         {"redis://[::1", "an IPv6 address stands in brackets, [::1]:6379"},
@@ -96,17 +133,18 @@ static void test_bad(void **state)
     (void)state;
     tg_arena_init(&arena, NULL);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct tg_redis_url url = {.port = 7};
+        struct tg_redis_url url = {.database = 7};
         const char *problem = NULL;
         assert_int_equal(tg_redis_url_parse(&arena, tg_slice_cstr(rows[i].text), &url, &problem), TG_ESYNTAX);
         assert_string_equal(problem, rows[i].problem);
-        assert_int_equal(url.port, 7);
+        assert_int_equal(url.database, 7);
     }
     tg_arena_reset(&arena);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_sentinels),
+                                       cmocka_unit_test(test_bad)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

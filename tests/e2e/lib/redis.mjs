@@ -5,29 +5,11 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { freePort } from './ports.mjs';
+import { ask } from './resp.mjs';
 import { onEnd } from './scope.mjs';
-import { waitFor, within } from './wait.mjs';
+import { waitFor } from './wait.mjs';
 
 export const REDIS = spawnSync('redis-server', ['--version']).status === 0;
-
-// One command, in RESP, over a connection of its own; the reply's raw text.
-function ask(port, words, timeout = 5000) {
-  return within(
-    new Promise((resolve, reject) => {
-      const socket = net.connect(port, '127.0.0.1', () => {
-        socket.write(`*${words.length}\r\n${words.map((w) => `$${Buffer.byteLength(w)}\r\n${w}\r\n`).join('')}`);
-      });
-      socket.once('data', (data) => {
-        socket.destroy();
-        resolve(data.toString());
-      });
-      socket.once('error', reject);
-      socket.once('close', () => reject(new Error('closed')));
-    }),
-    `redis ${words[0]}`,
-    timeout,
-  );
-}
 
 class RedisServer {
   get url() {

@@ -1,0 +1,165 @@
+#include "server/io/redis_inbox.h"
+
+#include <stdlib.h>
+
+#include "server/io/redis_site_private.h"
+
+enum { CHANNEL_MAX = 255 };
+
+struct tg_redis_inbox {
+    struct tg_redis_site *site;
+    struct tg_list node; /* of site->inboxes */
+    const struct tg_redis_inbox_events *events;
+    void *arg;
+    struct tg_redis *redis; /* NULL: the site is closed */
+    char text[CHANNEL_MAX];
+    size_t len; /* of the channel; 0: none */
+    bool open;
+};
+
+static struct tg_slice channel_of(const struct tg_redis_inbox *inbox)
+{
+    return tg_slice_make(inbox->text, inbox->len);
+}
+
+static void set_closed(struct tg_redis_inbox *inbox)
+{
+    bool was = inbox->open;
+    inbox->open = false;
+    if (was) {
+        inbox->events->on_closed(inbox->arg);
+    }
+}
+
+static void on_subscribed(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct tg_redis_inbox *inbox = arg;
+    if (err == TG_EDENIED) {
+        inbox->events->on_refused(inbox->arg, tg_redis_reply_text(reply));
+        return;
+    }
+    bool is_ours =
+        err == TG_OK && tg_redis_reply_count(reply) == 3 &&
+        tg_slice_eq(tg_redis_reply_text(tg_redis_reply_at(reply, 1)), channel_of(inbox)); /* no former one */
+    if (is_ours && !inbox->open) {
+        inbox->open = true;
+        inbox->events->on_open(inbox->arg);
+    }
+}
+
+static void subscribe(struct tg_redis_inbox *inbox)
+{
+    const struct tg_slice words[] = {inbox->site->ops->subscribe, channel_of(inbox)};
+    if (inbox->len > 0 && inbox->redis != NULL && tg_redis_up(inbox->redis) &&
+        tg_redis_command(inbox->redis, words, 2, on_subscribed, inbox) != TG_OK) {
+        tg_redis_reset(inbox->redis, "the inbox cannot be subscribed");
+    }
+}
+
+static void unsubscribe(struct tg_redis_inbox *inbox)
+{
+    const struct tg_slice words[] = {inbox->site->ops->unsubscribe, channel_of(inbox)};
+    if (inbox->len > 0 && inbox->redis != NULL && tg_redis_up(inbox->redis) &&
+        tg_redis_command(inbox->redis, words, 2, NULL, NULL) != TG_OK) {
+        tg_redis_reset(inbox->redis, "the inbox cannot be unsubscribed");
+    }
+}
+
+/* ---- the connection ---- */
+
+static void on_up(void *arg)
+{
+    subscribe(arg);
+}
+
+static void on_down(void *arg)
+{
+    set_closed(arg);
+}
+
+static void on_message(void *arg, struct tg_slice channel, struct tg_slice payload)
+{
+    struct tg_redis_inbox *inbox = arg;
+    if (tg_slice_eq(channel, channel_of(inbox))) {
+        inbox->events->on_message(inbox->arg, payload);
+    }
+}
+
+static const struct tg_redis_events redis_events = {
+    .on_up = on_up, .on_down = on_down, .on_message = on_message};
+
+void tg_redis_inbox_place(struct tg_redis_inbox *inbox)
+{
+    if (inbox->redis != NULL) {
+        tg_redis_move(inbox->redis, inbox->site->ops->place(inbox->site, channel_of(inbox)));
+    }
+}
+
+void tg_redis_inbox_close(struct tg_redis_inbox *inbox)
+{
+    set_closed(inbox);
+    tg_redis_free(inbox->redis);
+    inbox->redis = NULL;
+}
+
+/* ---- for callers ---- */
+
+enum tg_err tg_redis_inbox_new(struct tg_redis_site *site, const struct tg_redis_inbox_events *events,
+                               void *arg, struct tg_redis_inbox **out)
+{
+    struct tg_redis_inbox *inbox = calloc(1, sizeof *inbox);
+    struct tg_redis_options options = site->options;
+    if (inbox == NULL) {
+        return TG_ENOMEM;
+    }
+    inbox->site = site;
+    inbox->events = events;
+    inbox->arg = arg;
+    options.events = &redis_events;
+    options.arg = inbox;
+    options.seed++;
+    enum tg_err err = tg_redis_new(&options, &inbox->redis);
+    if (err != TG_OK) {
+        free(inbox);
+        return err;
+    }
+    tg_list_init(&inbox->node);
+    tg_list_append(&site->inboxes, &inbox->node);
+    tg_redis_inbox_place(inbox);
+    *out = inbox;
+    return TG_OK;
+}
+
+void tg_redis_inbox_free(struct tg_redis_inbox *inbox)
+{
+    if (inbox != NULL) {
+        tg_list_remove(&inbox->node);
+        tg_redis_free(inbox->redis);
+        free(inbox);
+    }
+}
+
+struct tg_redis_inbox *tg_redis_inbox_of(struct tg_list *node)
+{
+    return TG_CONTAINER(node, struct tg_redis_inbox, node);
+}
+
+void tg_redis_inbox_listen(struct tg_redis_inbox *inbox, struct tg_slice channel)
+{
+    unsubscribe(inbox);
+    inbox->open = false;
+    inbox->len = channel.len <= sizeof inbox->text ? channel.len : 0;
+    if (inbox->len > 0) {
+        memcpy(inbox->text, channel.ptr, inbox->len);
+    }
+    tg_redis_inbox_place(inbox);
+    subscribe(inbox);
+}
+
+void tg_redis_inbox_reset(struct tg_redis_inbox *inbox, const char *why)
+{
+    set_closed(inbox);
+    if (inbox->redis != NULL) {
+        tg_redis_reset(inbox->redis, why);
+    }
+}
