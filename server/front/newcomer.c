@@ -7,14 +7,18 @@
 enum { TOLD_MS = 1000 };
 
 struct newcomer {
-    struct tg_list node; /* httpd->newcomers */
     struct tg_listener *listener;
     int fd;
     struct tg_address peer;
+    struct tg_buf head; /* what has been taken of a header that comes in pieces */
+};
+
+/* One whose header was not there at once. */
+struct waiting {
+    struct tg_list node; /* httpd->newcomers */
+    struct newcomer newcomer;
     struct tg_poll *poll;
     struct tg_timer timer;
-    struct tg_buf head; /* what has been taken of a header that comes in pieces */
-    void *memory;       /* to be freed with it; NULL: it lies on the stack */
 };
 
 /* ---- refusals ---- */
@@ -37,49 +41,17 @@ static void tell(const struct newcomer *newcomer, const char *reason)
     httpd->refusals_untold = 0;
 }
 
-/* A newcomer that waits is in the list, has a poll and memory of its own; one that has just come lies on the
- * stack and has none of it. */
-static void leave(struct newcomer *newcomer)
-{
-    tg_buf_free(&newcomer->head);
-    if (newcomer->poll != NULL) {
-        tg_poll_free(newcomer->poll);
-        tg_timer_stop(&newcomer->timer);
-        tg_list_remove(&newcomer->node);
-        http_closed(newcomer->listener->httpd);
-        free(newcomer->memory);
-    }
-}
-
-static void drop(struct newcomer *newcomer)
-{
-    int fd = newcomer->fd;
-    leave(newcomer);
-    (void)close(fd);
-}
-
-static void refuse(struct newcomer *newcomer, _Atomic(uint64_t) *counter, const char *reason)
+static enum tg_err refuse(const struct newcomer *newcomer, _Atomic(uint64_t) *counter, const char *reason)
 {
     http_count(counter, 1);
     tell(newcomer, reason);
-    drop(newcomer);
+    return TG_EPROTO;
 }
 
 /* ---- the header ---- */
 
-static void admit(struct newcomer *newcomer, const struct tg_proxy_header *header)
-{
-    struct tg_listener *listener = newcomer->listener;
-    char ip[TG_ADDRESS_TEXT_MAX];
-    int fd = newcomer->fd;
-    size_t len = tg_address_ip(header->local ? &newcomer->peer : &header->source, ip);
-    uint16_t port = header->local ? listener->options.port : tg_address_port(&header->destination);
-    leave(newcomer);
-    http_admit(listener, fd, tg_slice_make(ip, len), port);
-}
-
 /* Takes bytes that were seen from the socket. */
-static bool consume(struct newcomer *newcomer, size_t len)
+static bool consume(const struct newcomer *newcomer, size_t len)
 {
     struct tg_httpd *httpd = newcomer->listener->httpd;
     return recv(newcomer->fd, httpd->scratch, len, 0) == (ssize_t)len;
@@ -102,90 +74,116 @@ static enum tg_err gather(struct newcomer *newcomer, struct tg_slice seen, struc
     return err;
 }
 
-/* What a look at the socket came to. The newcomer goes on waiting only with TG_EAGAIN. */
-static enum tg_err judge(struct newcomer *newcomer, struct tg_slice seen)
+static enum tg_err judge(struct newcomer *newcomer, struct tg_slice seen, struct tg_proxy_header *header)
 {
     struct tg_httpd *httpd = newcomer->listener->httpd;
-    struct tg_proxy_header header;
     struct tg_slice all;
     const char *fault = NULL;
     size_t held = tg_buf_size(&newcomer->head);
     enum tg_err err = gather(newcomer, seen, &all);
     if (err == TG_OK) {
-        err = tg_proxy_parse(newcomer->listener->options.proxy, all, &header, &fault);
+        err = tg_proxy_parse(newcomer->listener->options.proxy, all, header, &fault);
     }
     if (err == TG_EPROTO) {
-        refuse(newcomer, &httpd->counters.proxy_malformed, fault);
-    } else if (err == TG_EAGAIN) {
-        /* Left in the socket, they would keep it readable. */
-        if (tg_buf_append(&newcomer->head, seen) == TG_OK && consume(newcomer, seen.len)) {
-            return TG_EAGAIN;
-        }
-        drop(newcomer);
-    } else if (err == TG_OK && consume(newcomer, header.len - held)) {
-        admit(newcomer, &header);
-    } else {
-        drop(newcomer);
+        return refuse(newcomer, &httpd->counters.proxy_malformed, fault);
     }
-    return TG_OK;
+    if (err == TG_EAGAIN) {
+        /* Left in the socket, they would keep it readable. */
+        bool taken = tg_buf_append(&newcomer->head, seen) == TG_OK && consume(newcomer, seen.len);
+        return taken ? TG_EAGAIN : TG_ECLOSED;
+    }
+    return err == TG_OK && consume(newcomer, header->len - held) ? TG_OK : TG_ECLOSED;
 }
 
-/* TG_EAGAIN: it waits for more; otherwise it is no newcomer any more. */
-static enum tg_err look(struct newcomer *newcomer)
+/* A look at what has come. TG_OK: the header, which is out of the socket now. TG_EAGAIN: more is to come.
+ * TG_EPROTO: it was refused, and that is told; TG_ECLOSED: there is nothing to tell. */
+static enum tg_err look(struct newcomer *newcomer, struct tg_proxy_header *header)
 {
     struct tg_httpd *httpd = newcomer->listener->httpd;
     ssize_t got = recv(newcomer->fd, httpd->scratch, TG_PROXY_HEADER_MAX, MSG_PEEK);
     if (got > 0) {
-        return judge(newcomer, tg_slice_make(httpd->scratch, (size_t)got));
+        return judge(newcomer, tg_slice_make(httpd->scratch, (size_t)got), header);
     }
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return TG_EAGAIN;
     }
     if (tg_buf_size(&newcomer->head) > 0) {
-        refuse(newcomer, &httpd->counters.proxy_malformed, "the connection ended within the PROXY header");
-    } else {
-        drop(newcomer);
+        return refuse(newcomer, &httpd->counters.proxy_malformed,
+                      "the connection ended within the PROXY header");
     }
-    return TG_OK;
+    return TG_ECLOSED;
+}
+
+/* It is no newcomer any more: a connection with TG_OK, else closed. */
+static void finish(struct newcomer *newcomer, enum tg_err err, const struct tg_proxy_header *header)
+{
+    struct tg_listener *listener = newcomer->listener;
+    char ip[TG_ADDRESS_TEXT_MAX];
+    tg_buf_free(&newcomer->head);
+    if (err != TG_OK) {
+        (void)close(newcomer->fd);
+        return;
+    }
+    size_t len = tg_address_ip(header->local ? &newcomer->peer : &header->source, ip);
+    uint16_t port = header->local ? listener->options.port : tg_address_port(&header->destination);
+    http_admit(listener, newcomer->fd, tg_slice_make(ip, len), port);
 }
 
 /* ---- waiting ---- */
 
+static struct newcomer leave(struct waiting *waiting)
+{
+    struct newcomer newcomer = waiting->newcomer;
+    tg_poll_free(waiting->poll);
+    tg_timer_stop(&waiting->timer);
+    tg_list_remove(&waiting->node);
+    free(waiting);
+    http_closed(newcomer.listener->httpd);
+    return newcomer;
+}
+
 static void on_ready(void *arg, bool readable, bool writable)
 {
+    struct waiting *waiting = arg;
+    struct tg_proxy_header header = {0};
     (void)readable;
     (void)writable;
-    (void)!look(arg);
+    enum tg_err err = look(&waiting->newcomer, &header);
+    if (err != TG_EAGAIN) {
+        struct newcomer newcomer = leave(waiting);
+        finish(&newcomer, err, &header);
+    }
 }
 
 static void on_late(struct tg_timer *timer)
 {
-    struct newcomer *newcomer = TG_CONTAINER(timer, struct newcomer, timer);
-    bool some = tg_buf_size(&newcomer->head) > 0;
-    refuse(newcomer, &newcomer->listener->httpd->counters.proxy_timed_out,
-           some ? "the PROXY header was not whole in time" : "no PROXY header came in time");
+    struct newcomer newcomer = leave(TG_CONTAINER(timer, struct waiting, timer));
+    enum tg_err err = refuse(&newcomer, &newcomer.listener->httpd->counters.proxy_timed_out,
+                             tg_buf_size(&newcomer.head) > 0 ? "the PROXY header was not whole in time"
+                                                             : "no PROXY header came in time");
+    finish(&newcomer, err, NULL);
 }
 
-static enum tg_err wait(const struct newcomer *here)
+/* With what it holds of the header. */
+static enum tg_err await(const struct newcomer *newcomer)
 {
-    struct tg_httpd *httpd = here->listener->httpd;
-    struct newcomer *newcomer = malloc(sizeof *newcomer);
-    if (newcomer == NULL) {
+    struct tg_httpd *httpd = newcomer->listener->httpd;
+    struct waiting *waiting = malloc(sizeof *waiting);
+    if (waiting == NULL) {
         return TG_ENOMEM;
     }
-    *newcomer = *here; /* with what it holds of the header */
-    newcomer->memory = newcomer;
-    enum tg_err err = tg_poll_new(httpd->options.loop, newcomer->fd, on_ready, newcomer, &newcomer->poll);
+    enum tg_err err = tg_poll_new(httpd->options.loop, newcomer->fd, on_ready, waiting, &waiting->poll);
     if (err != TG_OK) {
-        free(newcomer);
+        free(waiting);
         return err;
     }
-    tg_poll_want(newcomer->poll, true, false);
-    tg_timer_init(&newcomer->timer, on_late);
+    waiting->newcomer = *newcomer;
+    tg_poll_want(waiting->poll, true, false);
+    tg_timer_init(&waiting->timer, on_late);
     if (httpd->options.limits.header_timeout_ms > 0) {
-        tg_timer_start(httpd->options.loop, &newcomer->timer, httpd->options.limits.header_timeout_ms);
+        tg_timer_start(httpd->options.loop, &waiting->timer, httpd->options.limits.header_timeout_ms);
     }
-    tg_list_append(&httpd->newcomers, &newcomer->node);
+    tg_list_append(&httpd->newcomers, &waiting->node);
     http_opened(httpd);
     return TG_OK;
 }
@@ -194,19 +192,29 @@ void http_newcomer_take(struct tg_listener *listener, int fd, const struct tg_ad
 {
     struct tg_httpd *httpd = listener->httpd;
     struct newcomer newcomer = {.listener = listener, .fd = fd, .peer = *peer};
+    struct tg_proxy_header header = {0};
+    enum tg_err err;
     tg_buf_init(&newcomer.head, TG_PROXY_HEADER_MAX * 2);
     if (peer->storage.ss_family != AF_UNIX && !tg_networks_hold(&listener->options.trusted, peer)) {
-        refuse(&newcomer, &httpd->counters.proxy_untrusted, "the peer is not in trustedProxies");
-    } else if (look(&newcomer) == TG_EAGAIN && wait(&newcomer) != TG_OK) {
-        http_count(&httpd->counters.refused, 1);
-        tg_buf_free(&newcomer.head);
-        (void)close(fd);
+        err = refuse(&newcomer, &httpd->counters.proxy_untrusted, "the peer is not in trustedProxies");
+    } else {
+        err = look(&newcomer, &header);
     }
+    if (err == TG_EAGAIN) {
+        err = await(&newcomer);
+        if (err == TG_OK) {
+            return;
+        }
+        http_count(&httpd->counters.refused, 1);
+    }
+    finish(&newcomer, err, &header);
 }
 
 void http_newcomers_close(struct tg_httpd *httpd)
 {
-    while (!tg_list_empty(&httpd->newcomers)) {
-        drop(TG_CONTAINER(httpd->newcomers.next, struct newcomer, node));
+    struct tg_list *node;
+    while ((node = tg_list_pop(&httpd->newcomers)) != NULL) {
+        struct newcomer newcomer = leave(TG_CONTAINER(node, struct waiting, node));
+        finish(&newcomer, TG_ECLOSED, NULL);
     }
 }
