@@ -37,13 +37,14 @@ test: ## all tests, under AddressSanitizer and UBSan and then optimised
 	@printf 'subdirs("%s" "%s")\n' "$(CURDIR)/build-asan" "$(CURDIR)/build" > build-test/CTestTestfile.cmake
 	ctest --test-dir build-test -j $(JOBS) --output-on-failure --no-tests=error
 
-test-faults: ## the registry in Redis; nodes that die, stop and are cut off, under sanitizers; FAULT_SEED=N again
+test-faults: ## the registry in Redis; nodes that die, stop, are cut off and restarted, under sanitizers; FAULT_SEED=N again
 	@$(install) build runtime example unit test
 	@$(MAKE) --no-print-directory -s npm
 	cmake -S . -B build-asan -G Ninja -DTG_SANITIZE=ON -DTG_TESTS=ON -DTG_FAULTS=ON -DTG_TEST_PREFIX=asan.
 	cmake --build build-asan -j $(JOBS)
 	ctest --test-dir build-asan -R 'e2e\.(cluster|redis_)|e2e-redis' --output-on-failure --no-tests=error
 	TIDEGATE=$(CURDIR)/build-asan/tidegate node tests/e2e/fault_matrix.test.mjs --full $(if $(FAULT_SEED),--seed $(FAULT_SEED))
+	TIDEGATE=$(CURDIR)/build-asan/tidegate node tests/e2e/fleet.test.mjs --full $(if $(FAULT_SEED),--seed $(FAULT_SEED))
 
 lint: ## clang-format and clang-tidy over every source
 	@$(install) build unit lint

@@ -11,18 +11,18 @@ import { waitFor } from './wait.mjs';
 
 export const now = () => performance.now();
 
-// Records events, and answers a message with itself. events: [{type, id, at}].
+// Records events, and answers a message with itself. events: [{type, id, at}], with address and node where these are sent along.
 export async function startEvents(owner) {
   const events = [];
   const byTag = new Map();
   const server = http.createServer({ keepAliveTimeout: 60000 }, (req, res) => {
-    const { 'x-type': type, 'x-id': id, 'x-tag': tag } = req.headers;
+    const { 'x-type': type, 'x-id': id, 'x-tag': tag, 'x-address': address, 'x-node': node } = req.headers;
     let body = '';
     req.setEncoding('utf8');
     req.on('data', (text) => (body += text));
     req.on('error', () => {});
     req.on('end', () => {
-      if (type !== 'MESSAGE') events.push({ type, id, at: now() });
+      if (type !== 'MESSAGE') events.push({ type, id, at: now(), address, node });
       if (type === 'CONNECT') byTag.set(tag, id);
       const answer = type === 'MESSAGE' ? body : '';
       res.writeHead(200, ['Content-Type', 'text/plain', 'Content-Length', String(Buffer.byteLength(answer))]).end(answer);
@@ -39,10 +39,10 @@ export async function startEvents(owner) {
 }
 
 // One connection of a client, from its handshake to its end.
-class Connection {
+export class Connection {
   constructor(load, slot, gateway) {
     Object.assign(this, { load, slot, gateway, tag: randomBytes(9).toString('hex'), receipts: [], sent: 0, answered: 0, buffer: Buffer.alloc(0) });
-    this.socket = net.connect(gateway.port, '127.0.0.1');
+    this.socket = net.connect({ port: gateway.port, host: '127.0.0.1', localAddress: slot.address });
     this.socket.setNoDelay(true);
     this.socket.on('connect', () => this.socket.write(upgradeRequest({ path: `/prod?tag=${this.tag}` })));
     this.socket.on('data', (data) => {
@@ -62,6 +62,7 @@ class Connection {
       const end = this.buffer.indexOf('\r\n\r\n');
       if (end < 0) return;
       if (!this.buffer.toString('latin1', 0, 12).endsWith(' 101')) {
+        this.refused = Number(this.buffer.toString('latin1', 9, 12));
         this.socket.destroy();
         return;
       }
