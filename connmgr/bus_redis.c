@@ -146,11 +146,14 @@ static enum tg_err redis_send(struct tg_bus_port *base, struct tg_envelope *enve
 {
     struct redis_port *port = (struct redis_port *)base;
     uint32_t node = envelope->to.node;
-    if (node == port->node) {
-        envelope->to.node = 0;
+    if (node == port->node || node == 0) {
+        /* The process answers itself, whatever its number is by then, on the threads that know of it. */
+        const struct tg_bus_address from = envelope->from;
+        envelope->to.node = envelope->from.node = 0;
         enum tg_err err = tg_bus_send(port->local, envelope);
         if (err != TG_OK) {
             envelope->to.node = node;
+            envelope->from = from;
         }
         return err;
     }

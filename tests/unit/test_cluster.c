@@ -300,6 +300,76 @@ static void test_flushed(void **state)
     node_free(nodes[0]);
 }
 
+/* ---- two workers of one node ---- */
+
+struct pair {
+    struct tg_bus_port *ports[2];
+    int answers;
+};
+
+static void answer_or_count(void *arg, struct tg_envelope *envelope)
+{
+    struct pair *pair = arg;
+    if (envelope->kind == TG_ENVELOPE_PUSH) {
+        struct tg_envelope *answer;
+        const struct tg_envelope model = {.kind = TG_ENVELOPE_ANSWER, .to = envelope->from};
+        tg_bus_renumber(pair->ports[0], 8);
+        assert_int_equal(tg_envelope_new(&model, &answer), TG_OK);
+        assert_int_equal(tg_bus_send(pair->ports[0], answer), TG_OK);
+    } else {
+        pair->answers++;
+    }
+    tg_envelope_free(envelope);
+}
+
+/* The number changes on one worker before the other: what they say to each other arrives. Without Redis. */
+static void test_workers_of_two_numbers(void **state)
+{
+    struct pair pair = {0};
+    struct tg_loop *loop;
+    struct tg_bus *bus;
+    struct tg_cluster *cluster;
+    struct tg_uplink *links[2];
+    struct tg_envelope *question;
+    const struct tg_cluster_settings settings = {.name = TG_LIT("unit"),
+                                                 .url = {.path = TG_LIT("/nowhere/redis.sock")},
+                                                 .workers = 2,
+                                                 .lease_ms = LEASE_MS,
+                                                 .probe_ms = PROBE_MS,
+                                                 .pause_min_ms = 1000,
+                                                 .pause_max_ms = 1000,
+                                                 .max_pending = 64,
+                                                 .max_unsent = 1 << 16};
+    (void)state;
+    assert_int_equal(tg_loop_new(&loop), TG_OK);
+    assert_int_equal(tg_cluster_new(&settings, &cluster), TG_OK);
+    assert_int_equal(tg_bus_redis_new(cluster, 8, &bus), TG_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(tg_uplink_new(cluster, loop, NULL, (int)i, &links[i]), TG_OK);
+        tg_bus_redis_lend(bus, i, links[i], NULL);
+        assert_int_equal(tg_bus_open(bus, loop, i, answer_or_count, &pair, &pair.ports[i]), TG_OK);
+        tg_bus_renumber(pair.ports[i], 7);
+    }
+    const struct tg_envelope model = {
+        .kind = TG_ENVELOPE_PUSH, .from = {.node = 7, .worker = 1}, .to = {.node = 7, .worker = 0}};
+    assert_int_equal(tg_envelope_new(&model, &question), TG_OK);
+    assert_int_equal(tg_bus_send(pair.ports[1], question), TG_OK);
+    for (int i = 0; i < 100 && pair.answers == 0; i++) {
+        tg_loop_run_once(loop);
+    }
+    assert_int_equal(pair.answers, 1);
+    for (size_t i = 0; i < 2; i++) {
+        tg_uplink_close(links[i]);
+        tg_bus_close(pair.ports[i]);
+        tg_uplink_free(links[i]);
+    }
+    tg_bus_free(bus);
+    tg_cluster_free(cluster);
+    tg_loop_free(loop);
+}
+
+/* ---- one node and its Redis ---- */
+
 /* A Redis that is away for longer than the lease and comes back empty: the node itself remembers. */
 static void test_orphans(void **state)
 {
@@ -505,6 +575,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_claimed_by_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_number_not_yet_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flushed, setup, teardown),
+        cmocka_unit_test(test_workers_of_two_numbers),
         cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_when_cut_off, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_anywhere, setup, teardown),

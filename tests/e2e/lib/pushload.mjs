@@ -265,7 +265,9 @@ export class Load {
   async stop() {
     this.running = false;
     await this.lanes;
-    await waitFor(() => this.slots.every(({ current }) => !current?.open || current.answered === current.sent), { timeout: 20000, what: 'the answers to messages' }).catch(() => {}); // a verdict follows
+    const answered = () => this.slots.every(({ current }) => !current?.open || current.answered === current.sent);
+    const received = () => this.pushes.every(({ status, connection, stream, seq }) => status !== 200 || !connection.open || connection.receipts.some((r) => r.stream === stream && r.seq === seq));
+    await waitFor(() => answered() && received(), { timeout: 20000, interval: 50, what: 'what is on its way to clients' }).catch(() => {}); // a verdict follows
     this.stoppedAt = now();
     for (const { dialled, current } of this.slots) if (dialled !== current) dialled.socket.destroy();
   }
