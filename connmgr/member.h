@@ -21,7 +21,7 @@ struct tg_member_events {
     /* A dead node is this one's to deal with, until tg_member_dealt_with. rows: how many workers it had. own:
      * it was this process, under an earlier number. */
     void (*on_claimed)(void *arg, uint32_t node, uint32_t rows, const char *token, bool own);
-    /* Another node has dealt, or deals, with an earlier number of this process. */
+    /* Another node has dealt with an earlier number of this process. */
     void (*on_settled)(void *arg, uint32_t node);
 };
 

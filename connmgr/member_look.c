@@ -65,7 +65,7 @@ static void on_claim(void *arg, enum tg_err err, const struct tg_redis_reply *re
     if (said == 2) {
         unindex(member, suspect->node);
     }
-    if (said >= 2 && own != NULL) {
+    if (said == 2 && own != NULL) {
         own->node = 0;
         member->events->on_settled(member->arg, suspect->node);
     }

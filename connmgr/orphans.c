@@ -3,8 +3,9 @@
 #include <stdlib.h>
 
 #include "connmgr/wire.h"
+#include "server/base/map.h"
 
-enum { BATCH = 128, ARGS_MAX = 1 + 2 * BATCH };
+enum { BATCH = 128, ARGS_MAX = 1 + 2 * BATCH, AGAIN_MS = 20 };
 
 struct orphan {
     struct tg_list node;
@@ -14,12 +15,26 @@ struct orphan {
 };
 
 struct restoring;
+struct settling;
 
 struct tg_orphans {
     struct tg_list node;
     uint32_t number;
     struct tg_list rows;         /* struct orphan */
+    struct tg_map known;         /* their ids, and those of rows that went: a connection comes once */
     struct restoring *restoring; /* under way, or NULL */
+    struct settling *settling;   /* likewise */
+};
+
+/* The node has been dealt with by another: whom that has not told of is told of here. */
+struct settling {
+    struct tg_orphans *orphans; /* NULL: freed meanwhile, and an answer is due */
+    struct tg_timer timer;
+    struct tg_cluster *cluster;
+    struct tg_loop *loop;
+    struct tg_uplink *link;
+    struct tg_registry_heir heir;
+    size_t asked; /* the first rows, that Redis is asked about; 0: it is not */
 };
 
 struct restoring {
@@ -40,6 +55,7 @@ struct tg_orphans *tg_orphans_new(struct tg_list *list, uint32_t number)
         orphans->number = number;
         tg_list_init(&orphans->node);
         tg_list_init(&orphans->rows);
+        tg_map_init(&orphans->known, number);
         tg_list_append(list, &orphans->node);
     }
     return orphans;
@@ -59,7 +75,8 @@ struct tg_orphans *tg_orphans_find(const struct tg_list *list, uint32_t number)
 void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const struct tg_conn_info *info)
 {
     struct tg_buf row;
-    if (orphans == NULL) {
+    if (orphans == NULL ||
+        tg_map_add(&orphans->known, tg_slice_make(connection_id, TG_CONNID_LEN), orphans) == TG_EEXIST) {
         return;
     }
     tg_buf_init(&row, SIZE_MAX);
@@ -86,9 +103,18 @@ void tg_orphans_free(struct tg_orphans *orphans)
     if (orphans->restoring != NULL) {
         orphans->restoring->orphans = NULL;
     }
+    if (orphans->settling != NULL) {
+        tg_timer_stop(&orphans->settling->timer);
+        if (orphans->settling->asked == 0) {
+            free(orphans->settling);
+        } else {
+            orphans->settling->orphans = NULL;
+        }
+    }
     while ((node = tg_list_pop(&orphans->rows)) != NULL) {
         free(TG_CONTAINER(node, struct orphan, node));
     }
+    tg_map_free(&orphans->known, NULL);
     tg_list_remove(&orphans->node);
     free(orphans);
 }
@@ -171,4 +197,89 @@ void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, 
     restoring->arg = arg;
     orphans->restoring = restoring;
     next_batch(restoring);
+}
+
+/* ---- what another node could not know of ---- */
+
+static void settle_next(struct settling *settling);
+
+static void inherit(const struct settling *settling, const struct orphan *orphan)
+{
+    char id[TG_CONNID_LEN + 1] = "";
+    struct tg_conn_info info;
+    struct tg_arena arena;
+    memcpy(id, orphan->id, TG_CONNID_LEN);
+    tg_arena_init(&arena, NULL);
+    if (tg_wire_read_row(&arena, tg_slice_make(orphan->row, orphan->len), &info) == TG_OK) {
+        settling->heir.issue(settling->heir.arg, id, &info);
+    }
+    tg_arena_reset(&arena);
+}
+
+static void on_told(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct settling *settling = arg;
+    size_t count = settling->asked;
+    settling->asked = 0;
+    if (settling->orphans == NULL) {
+        free(settling);
+        return;
+    }
+    if (err != TG_OK || tg_redis_reply_count(reply) != count) {
+        tg_timer_start(settling->loop, &settling->timer, AGAIN_MS);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct orphan *orphan = TG_CONTAINER(tg_list_pop(&settling->orphans->rows), struct orphan, node);
+        if (tg_redis_reply_type(tg_redis_reply_at(reply, i)) == TG_REDIS_NIL) {
+            inherit(settling, orphan);
+        }
+        free(orphan);
+    }
+    settle_next(settling);
+}
+
+/* As many as there is room for. */
+static void settle_next(struct settling *settling)
+{
+    struct tg_orphans *orphans = settling->orphans;
+    struct tg_cluster_key told = tg_cluster_key(settling->cluster, orphans->number, "told");
+    struct tg_slice words[2 + BATCH] = {TG_LIT("HMGET"), tg_cluster_key_slice(&told)};
+    size_t count = 0, room = settling->heir.room(settling->heir.arg);
+    if (tg_list_empty(&orphans->rows)) {
+        tg_orphans_free(orphans);
+        return;
+    }
+    for (struct tg_list *node = orphans->rows.next; node != &orphans->rows && count < BATCH && count < room;
+         node = node->next) {
+        words[2 + count++] = tg_slice_make(TG_CONTAINER(node, struct orphan, node)->id, TG_CONNID_LEN);
+    }
+    if (count > 0 && tg_uplink_command(settling->link, words, 2 + count, on_told, settling) == TG_OK) {
+        settling->asked = count;
+    } else {
+        tg_timer_start(settling->loop, &settling->timer, AGAIN_MS);
+    }
+}
+
+static void on_settle_timer(struct tg_timer *timer)
+{
+    settle_next(TG_CONTAINER(timer, struct settling, timer));
+}
+
+void tg_orphans_settle(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_loop *loop,
+                       struct tg_uplink *link, const struct tg_registry_heir *heir)
+{
+    struct settling *settling = orphans != NULL && orphans->settling == NULL && orphans->restoring == NULL
+                                    ? calloc(1, sizeof *settling)
+                                    : NULL;
+    if (settling != NULL) {
+        settling->orphans = orphans;
+        settling->cluster = cluster;
+        settling->loop = loop;
+        settling->link = link;
+        settling->heir = *heir;
+        tg_timer_init(&settling->timer, on_settle_timer);
+        orphans->settling = settling;
+        settle_next(settling);
+    }
 }

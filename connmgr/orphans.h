@@ -1,6 +1,7 @@
 /* Connections of a number that this node has lost, kept as rows until it is known who issues their
  * $disconnects (docs/cluster.md): where Redis has forgotten them meanwhile, they are written again under the
- * claim of the lost number. One a lost number and worker; private to the Redis registry. */
+ * claim of the lost number; where another node has dealt with them, and never knew of some, those are told of
+ * here. One a lost number and worker; private to the Redis registry. */
 #ifndef TG_CONNMGR_ORPHANS_H
 #define TG_CONNMGR_ORPHANS_H
 
@@ -21,5 +22,8 @@ void tg_orphans_free_all(struct tg_list *list);
 void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_uplink *link,
                         uint32_t node, uint32_t worker, const char *token, tg_registry_restored_fn *done,
                         void *arg);
+/* Another node has dealt with the number: the heir gets those that it has not told of, and the set goes. */
+void tg_orphans_settle(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_loop *loop,
+                       struct tg_uplink *link, const struct tg_registry_heir *heir);
 
 #endif

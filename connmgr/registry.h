@@ -38,8 +38,15 @@ void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const c
 typedef void tg_registry_restored_fn(void *arg, uint32_t node, bool done);
 void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token,
                                tg_registry_restored_fn *done, void *arg);
-/* Another node deals with the orphans of this number. */
-void tg_registry_redis_forget(struct tg_registry *base, uint32_t node);
+/* Who issues $disconnects that no other node can know of. */
+struct tg_registry_heir {
+    size_t (*room)(void *arg); /* how many may be issued now */
+    void (*issue)(void *arg, const char *connection_id, const struct tg_conn_info *info); /* borrowed */
+    void *arg;
+};
+/* Another node has dealt with the orphans of this number, as far as it knew of them: the heir gets the
+ * others, later or from inside. */
+void tg_registry_redis_settle(struct tg_registry *base, uint32_t node, const struct tg_registry_heir *heir);
 /* Redis has forgotten: all rows are written anew. */
 void tg_registry_redis_rewrite(struct tg_registry *base);
 

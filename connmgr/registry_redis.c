@@ -393,8 +393,9 @@ void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const ch
                        registry->worker, token, done, arg);
 }
 
-void tg_registry_redis_forget(struct tg_registry *base, uint32_t node)
+void tg_registry_redis_settle(struct tg_registry *base, uint32_t node, const struct tg_registry_heir *heir)
 {
     struct redis_registry *registry = (struct redis_registry *)base;
-    tg_orphans_free(tg_orphans_find(&registry->orphans, node));
+    tg_orphans_settle(tg_orphans_find(&registry->orphans, node), registry->cluster, registry->loop,
+                      registry->link, heir);
 }

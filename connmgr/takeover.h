@@ -1,7 +1,7 @@
-/* The end of another node's connections: takes the rows of a dead node that this node has claimed, a few at a
- * time, has a $disconnect issued for each, and marks the node as dealt with (docs/cluster.md). The claim is
- * checked with each step, in Redis: where another survivor has taken it over, this one stops. One a dead
- * node, on a worker. */
+/* The end of another node's connections: reads the rows of a dead node that this node has claimed, has a
+ * $disconnect issued for each, whose row goes when its call does, and marks the node as dealt with
+ * (docs/cluster.md). The claim is checked with each step, in Redis, and by the clock before each call: where
+ * another survivor may have taken it over, this one stops. One a dead node, on a worker. */
 #ifndef TG_CONNMGR_TAKEOVER_H
 #define TG_CONNMGR_TAKEOVER_H
 
@@ -20,8 +20,11 @@ struct tg_takeover_options {
     char token[TG_TOKEN_LEN]; /* of the claim */
     /* How many events may be issued now. */
     size_t (*room)(void *arg);
-    /* For one connection; borrowed for the call. */
-    void (*issue)(void *arg, const char *connection_id, const struct tg_conn_info *info);
+    /* For one connection; borrowed for the call, but what gate and over get. gate is asked once, right before
+     * the back end is called, or when it will not be; false: the event must not be. over follows when it has
+     * ended. Both may come from inside. */
+    void (*issue)(void *arg, const char *connection_id, const struct tg_conn_info *info,
+                  bool (*gate)(void *event), void (*over)(void *event), void *event);
     /* It is over, and freed: done, or left to somebody else. Last call. */
     void (*ended)(void *arg, struct tg_takeover *takeover, bool done);
     void *arg;

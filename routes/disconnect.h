@@ -9,9 +9,15 @@
 
 /* Issues the event. counted: info is that of a connection which was open; it is kept by reference, and the
  * registry is asked whether the event is this node's to issue. Else info is copied: of a handshake that was
- * accepted in vain, or of a dead node's connection. */
+ * accepted in vain. */
 void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,
                          bool counted, int code, struct tg_slice reason);
+/* Of a connection that a dead node left; info is copied. gate: asked once, right before the back end is
+ * called, or when that will not be, perhaps from inside; false: nobody is told. It is not asked when the
+ * worker gives up at the end of its time. over: last, perhaps from inside. */
+void tg_disconnect_inherit(struct tg_engine *engine, const char *connection_id,
+                           const struct tg_conn_info *info, bool (*gate)(void *arg), void (*over)(void *arg),
+                           void *arg);
 /* How many more could be in work at once. */
 size_t tg_disconnect_room(const struct tg_engine *engine);
 /* Gives up those that wait: the shutdown can wait no longer. They count as failed. */

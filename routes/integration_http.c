@@ -188,6 +188,8 @@ static enum tg_err start(struct tg_request *request)
     call->timeout_ms = (uint64_t)integration->timeout_in_millis;
     call->max_body = request->engine->max_response;
     call->replayable = tg_http1_idempotent(call->method);
+    call->may_go = request->gate != NULL ? tg_request_may_go : NULL;
+    call->may_go_arg = request;
     struct tg_call *handle;
     err = tg_upstream_fetch(request->engine->upstream, call, &request->arena, fetched, request, &handle);
     if (err == TG_ENOMEM) {

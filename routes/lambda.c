@@ -153,6 +153,8 @@ static enum tg_err start(struct invocation *invocation, const struct tg_stagevar
     call->origin.server_name = function->tls_config.server_name_to_verify;
     call->method = TG_LIT("POST");
     call->max_body = request->engine->max_response;
+    call->may_go = request->gate != NULL ? tg_request_may_go : NULL;
+    call->may_go_arg = request;
     return tg_upstream_fetch(request->engine->upstream, call, &request->arena, fetched, invocation,
                              &invocation->handle);
 }

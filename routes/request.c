@@ -186,6 +186,16 @@ static enum tg_err keep_body(struct tg_request *request)
     return tg_arena_copy(&request->arena, request->body, &request->body);
 }
 
+bool tg_request_may_go(void *arg)
+{
+    struct tg_request *request = arg;
+    if (request->gate != NULL && !request->passed && !request->barred) {
+        request->passed = request->gate(request->gate_arg);
+        request->barred = !request->passed;
+    }
+    return !request->barred;
+}
+
 static enum tg_err integrate(struct tg_request *request)
 {
     if (request->route == NULL ||

@@ -71,7 +71,13 @@ struct tg_request {
     void *pending;                              /* its handle */
     struct tg_timer timer;                      /* a retry, or a result that is due later */
     bool retried;
-    bool answered; /* no further phase: the answer stands */
+    /* DISCONNECT: asked once, right before the back end is called; false: the event is another's to issue.
+     * NULL: it is this node's. */
+    bool (*gate)(void *arg);
+    void (*over)(void *arg); /* after `done`; NULL: nobody waits */
+    void *gate_arg;
+    bool passed, barred; /* what it said */
+    bool answered;       /* no further phase: the answer stands */
     tg_request_done_fn *done;
     void *owner; /* the handshake, or NULL */
 
@@ -106,6 +112,8 @@ void tg_request_resume(struct tg_request *request);
 const char *tg_request_id(struct tg_request *request);
 /* Likewise the messageId of a MESSAGE, whose connection_id is set; empty for others. */
 const char *tg_request_message_id(struct tg_request *request);
+/* may_go of the call to a back end; arg: the request. */
+bool tg_request_may_go(void *arg);
 /* Runs the whole pipeline once more after a pause, as if nothing had happened; for $disconnect. */
 void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
 /* The status of the outcome, as $context.status prints it. */

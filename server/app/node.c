@@ -170,7 +170,7 @@ static void on_settled(void *arg, uint32_t former)
 {
     struct tg_node *node = arg;
     for (size_t i = 0; i < node->worker_count; i++) {
-        posted(node, i, tg_worker_forget(node->workers[i], former));
+        posted(node, i, tg_worker_settle(node->workers[i], former));
     }
 }
 

@@ -112,9 +112,23 @@ void tg_seat_restore(struct tg_seat *seat, uint32_t node, const char *token)
                               seat->options.arg);
 }
 
-void tg_seat_forget(struct tg_seat *seat, uint32_t node)
+static size_t room_here(void *arg)
 {
-    tg_registry_redis_forget(seat->options.engine->registry, node);
+    const struct tg_seat *seat = arg;
+    return tg_disconnect_room(seat->options.engine);
+}
+
+static void issue_here(void *arg, const char *connection_id, const struct tg_conn_info *info)
+{
+    const struct tg_seat *seat = arg;
+    tg_disconnect_issue(seat->options.engine, connection_id, info, false, 1006,
+                        TG_LIT("Connection closed abnormally"));
+}
+
+void tg_seat_settle(struct tg_seat *seat, uint32_t node)
+{
+    const struct tg_registry_heir heir = {.room = room_here, .issue = issue_here, .arg = seat};
+    tg_registry_redis_settle(seat->options.engine->registry, node, &heir);
 }
 
 /* ---- takeovers ---- */
@@ -122,14 +136,14 @@ void tg_seat_forget(struct tg_seat *seat, uint32_t node)
 static size_t room(void *arg)
 {
     const struct running *running = arg;
-    return tg_disconnect_room(running->seat->options.engine);
+    return room_here(running->seat);
 }
 
-static void issue(void *arg, const char *connection_id, const struct tg_conn_info *info)
+static void issue(void *arg, const char *connection_id, const struct tg_conn_info *info,
+                  bool (*gate)(void *event), void (*over)(void *event), void *event)
 {
     const struct running *running = arg;
-    tg_disconnect_issue(running->seat->options.engine, connection_id, info, false, 1006,
-                        TG_LIT("Connection closed abnormally"));
+    tg_disconnect_inherit(running->seat->options.engine, connection_id, info, gate, over, event);
 }
 
 static void on_ended(void *arg, struct tg_takeover *takeover, bool done)

@@ -33,7 +33,7 @@ void tg_seat_fence(struct tg_seat *seat);
 void tg_seat_rewrite(struct tg_seat *seat);
 /* What is left of a lost number, under the claim of this token: on_restored follows. */
 void tg_seat_restore(struct tg_seat *seat, uint32_t node, const char *token);
-void tg_seat_forget(struct tg_seat *seat, uint32_t node);
+void tg_seat_settle(struct tg_seat *seat, uint32_t node);
 void tg_seat_take_over(struct tg_seat *seat, uint32_t node, uint32_t rows, const char *token);
 /* The worker drains: takeovers are left to others. */
 void tg_seat_drain(struct tg_seat *seat);

@@ -183,7 +183,7 @@ static void on_mail(void *arg, struct tg_mail *base)
         tg_seat_restore(worker->seat, mail->node, mail->token);
         break;
     case MAIL_FORGET:
-        tg_seat_forget(worker->seat, mail->node);
+        tg_seat_settle(worker->seat, mail->node);
         break;
     case MAIL_TAKE_OVER:
         tg_seat_take_over(worker->seat, mail->node, mail->rows, mail->token);
@@ -275,7 +275,7 @@ enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const cha
     return post(worker, &mail);
 }
 
-enum tg_err tg_worker_forget(struct tg_worker *worker, uint32_t node)
+enum tg_err tg_worker_settle(struct tg_worker *worker, uint32_t node)
 {
     const struct mail mail = {.kind = MAIL_FORGET, .node = node};
     return post(worker, &mail);

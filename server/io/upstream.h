@@ -56,6 +56,10 @@ struct tg_call_request {
     /* Behind the head: the longest time in which no byte comes, and none of a request or tunnel still being
      * sent goes; 0: none. Does not run during a pause. */
     uint64_t idle_timeout_ms;
+    /* Asked once, right before the first byte goes to a connection, from inside the start too; false: it must
+     * not go any more, and the call ends with TG_EDENIED. NULL: it may. */
+    bool (*may_go)(void *arg);
+    void *may_go_arg;
     size_t max_body; /* response body limit for tg_upstream_fetch, bytes */
     bool replayable; /* may be sent again when a kept connection turns out closed before any byte of an
                         answer came: idempotent methods, and whatever the caller vouches for. A call that
@@ -80,7 +84,7 @@ struct tg_call_events {
     void (*on_body)(void *arg, struct tg_slice bytes);
     /* TG_OK; TG_EREFUSED, TG_EDNS, TG_ETLS, TG_ETIMEOUT (any of the three; before on_head it was the head
      * that did not come), TG_EPROTO (answer unreadable), TG_ECLOSED (cut short), TG_EIO, TG_EBUSY, TG_ELIMIT,
-     * TG_ENOMEM */
+     * TG_ENOMEM, TG_EDENIED (may_go) */
     void (*on_end)(void *arg, enum tg_err err);
     /* After tg_call_send said TG_EAGAIN: room again. May be NULL without stream_body and upgrade. */
     void (*on_drain)(void *arg);

@@ -82,7 +82,9 @@ static void on_task(struct tg_task *task)
 {
     struct tg_call *call = TG_CONTAINER(task, struct tg_call, task);
     struct tg_upstream_conn *conn = call->conn;
-    if (call->failure != TG_OK) {
+    if (call->denied) {
+        tg_call_end(call, TG_EDENIED);
+    } else if (call->failure != TG_OK) {
         tg_call_fail(call, call->failure);
     } else if (conn != NULL && conn->open) {
         tg_upstream_conn_enter(conn);

@@ -19,9 +19,25 @@ void tg_upstream_conn_want(struct tg_upstream_conn *conn)
     tg_transport_want(conn->transport, read, conn->blocked);
 }
 
+/* A call that must not go ends later: who starts it is not called from inside. */
+static bool may_go(struct tg_call *call)
+{
+    if (call->request.may_go != NULL && !call->asked) {
+        call->asked = true;
+        call->denied = !call->request.may_go(call->request.may_go_arg);
+        if (call->denied) {
+            tg_task_defer(call->upstream->loop, &call->task);
+        }
+    }
+    return !call->denied;
+}
+
 void tg_upstream_conn_write(struct tg_upstream_conn *conn)
 {
     struct tg_call *call = conn->call;
+    if (!may_go(call)) {
+        return;
+    }
     conn->blocked = false;
     call->held = false;
     while (!conn->write_failed) {

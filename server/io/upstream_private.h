@@ -90,6 +90,7 @@ struct tg_call {
     bool held;           /* the head waits for the first bytes of the body, until the end of the pass */
     bool finished;       /* no more request body will come */
     bool wrote;          /* a byte of the request went out, on whatever connection */
+    bool asked, denied;  /* may_go */
     bool replayable;     /* by its request, or by its method with a group */
     bool apart;          /* on a connection of its own, which then ends */
     bool stream_started; /* bytes of the streamed body went out and were not kept: no second try */

@@ -7,6 +7,7 @@ import { appApi, UNTHROTTLED } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { REDIS, startProxy, startRedis } from './lib/redis.mjs';
+import { seeded } from './lib/seeded.mjs';
 import { pool, waitFor } from './lib/wait.mjs';
 
 const LEASE = 3000; // ms: short, and yet longer than a loaded machine stops a process
@@ -52,12 +53,12 @@ const sample = async (gateway, name, labels = {}) =>
   (await gateway.metrics()).find((s) => s.name === name && Object.entries(labels).every(([k, v]) => s.labels[k] === v))?.value;
 
 // Each has had exactly one $disconnect, with this code; a second one would be there after a further lease.
-async function assertOneEach(fn, ids, code = 1006) {
-  await waitFor(() => ids.every((id) => disconnects(fn, id).length > 0), TAKEOVER);
+async function assertOneEach(fn, ids, { timeout = TAKEOVER.timeout } = {}) {
+  await waitFor(() => ids.every((id) => disconnects(fn, id).length > 0), { ...TAKEOVER, timeout });
   for (const id of ids) {
     const events = disconnects(fn, id);
     assert.equal(events.length, 1, `${id} has ${events.length} $disconnects`);
-    assert.equal(events[0].event.requestContext.disconnectStatusCode, code);
+    assert.equal(events[0].event.requestContext.disconnectStatusCode, 1006);
   }
 }
 
@@ -173,6 +174,41 @@ describe('death of a node', options, () => {
     release();
     await assertOneEach(fn, clients.map((x) => x.id));
   });
+
+  // Each is killed while the back end holds as many calls as it gets at a time: whatever else was read has not been told.
+  for (const seed of [1, 2]) {
+    test(`survivors that die half-way one after another are succeeded, seed ${seed}`, async (t) => {
+      const random = seeded(seed, 'survivors');
+      const CALLS = 4;
+      let free = 0; // events that are answered at once
+      const held = [];
+      const hold = async (event) => {
+        if (event.requestContext.eventType === 'DISCONNECT' && --free < 0) await new Promise((resolve) => held.push(resolve));
+        return { statusCode: 200 };
+      };
+      const { fn, gateways } = await cluster(t, { nodes: 4, onEvent: hold, workers: 1, backends: { maxConnectionsPerOrigin: CALLS } });
+      t.after(() => held.forEach((resolve) => resolve()));
+      const [victim, ...survivors] = gateways;
+      const clients = [];
+      await pool(150, 20, async () => {
+        clients.push(await join(t, victim, fn));
+      });
+      free = random.below(40);
+      await victim.kill();
+      const told = new Map(survivors.map((g) => [g, 0]));
+      while (survivors.length > 1) {
+        await waitFor(() => held.length >= CALLS, { timeout: 3 * LEASE + 10000, what: 'the next survivor' });
+        const counts = await Promise.all(survivors.map((g) => sample(g, 'tidegate_takeover_disconnects_total')));
+        const at = survivors.findIndex((g, i) => counts[i] > told.get(g));
+        assert.ok(at >= 0, 'nobody takes over');
+        const [claimer] = survivors.splice(at, 1);
+        await claimer.kill();
+        free = survivors.length > 1 ? random.below(40) : Infinity;
+        held.splice(0).forEach((resolve) => resolve());
+      }
+      await assertOneEach(fn, clients.map((x) => x.id), { timeout: 3 * LEASE + 10000 });
+    });
+  }
 
   test('an orderly end leaves nothing to take over, and 410 at once', async (t) => {
     const { fn, gateways } = await cluster(t, { nodes: 2 });

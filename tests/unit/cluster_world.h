@@ -87,11 +87,15 @@ static inline size_t node_room(void *arg)
     return ((struct node *)arg)->room;
 }
 
-static inline void node_take(void *arg, const char *id, const struct tg_conn_info *info)
+static inline void node_take(void *arg, const char *id, const struct tg_conn_info *info,
+                             bool (*gate)(void *event), void (*over)(void *event), void *event)
 {
     assert_true(tg_slice_eq(info->api_id, TG_LIT("chat")));
     assert_true(tg_slice_eq(info->user_agent, TG_LIT("Mozilla/5.0")));
-    node_issue(arg, id);
+    if (gate(event)) {
+        node_issue(arg, id);
+    }
+    over(event);
 }
 
 static inline void node_taken(void *arg, struct tg_takeover *takeover, bool done)
@@ -148,11 +152,18 @@ static inline void node_on_claimed(void *arg, uint32_t dead, uint32_t rows, cons
     node_start_takeover(node, dead, rows, token);
 }
 
+static inline void node_inherit(void *arg, const char *id, const struct tg_conn_info *info)
+{
+    assert_true(tg_slice_eq(info->user_agent, TG_LIT("Mozilla/5.0")));
+    node_issue(arg, id);
+}
+
 static inline void node_on_settled(void *arg, uint32_t number)
 {
     struct node *node = arg;
+    const struct tg_registry_heir heir = {.room = node_room, .issue = node_inherit, .arg = node};
     node->settled++;
-    tg_registry_redis_forget(node->registry, number);
+    tg_registry_redis_settle(node->registry, number, &heir);
 }
 
 static const struct tg_member_events node_events = {

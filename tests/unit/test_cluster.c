@@ -234,8 +234,10 @@ static void test_claimed_by_another(void **state)
     NODES_UNTIL(nodes, node_settled(nodes[0]));
     uint32_t number = nodes[0]->number;
     struct tg_socket *socket = node_open(nodes[0]);
-    char id[TG_CONNID_LEN + 1];
+    struct tg_socket *unknown = open_conn(&nodes[0]->fixture); /* its row has never reached Redis */
+    char id[TG_CONNID_LEN + 1], unknown_id[TG_CONNID_LEN + 1];
     memcpy(id, tg_conn_id(socket->conn), sizeof id);
+    memcpy(unknown_id, tg_conn_id(unknown->conn), sizeof unknown_id);
     snprintf(line, sizeof line, "SET tidegate:{unit:%u}:claim another", number);
     ask(server, line);
     NODES_UNTIL(nodes, nodes[0]->lost >= 1);
@@ -245,10 +247,18 @@ static void test_claimed_by_another(void **state)
     char unused[TG_CONNID_LEN + 1];
     assert_int_equal(tg_conn_reserve(nodes[0]->fixture.mgr, &handle, unused), TG_EAGAIN);
     end_conn(socket);
+    end_conn(unknown);
     assert_int_equal(nodes[0]->issued_count, 0); /* another's to tell */
     NODES_UNTIL(nodes, nodes[0]->joined >= 2 && node_settled(nodes[0]));
     assert_int_not_equal(nodes[0]->number, number);
-    NODES_UNTIL(nodes, nodes[0]->settled >= 1);
+    assert_int_equal(nodes[0]->settled, 0); /* the other is at it */
+    snprintf(line, sizeof line, "HSET tidegate:{unit:%u}:told %s 1", number, id);
+    ask(server, line);
+    snprintf(line, sizeof line, "SET tidegate:{unit:%u}:dead 1", number);
+    ask(server, line);
+    NODES_UNTIL(nodes, nodes[0]->settled >= 1 && nodes[0]->issued_count > 0);
+    assert_int_equal(nodes[0]->issued_count, 1); /* nobody else could know of it */
+    assert_string_equal(nodes[0]->issued[0], unknown_id);
     struct result result;
     start(nodes[0], TG_PUSH_POST, id, &result);
     NODES_UNTIL(nodes, result.calls == 1);

@@ -147,6 +147,45 @@ static void queues_calls(void **state)
     assert_int_equal(world_stats(world).idle, 1);
 }
 
+struct leave {
+    int asked;
+    bool given;
+};
+
+static bool ask_leave(void *arg)
+{
+    struct leave *leave = arg;
+    leave->asked++;
+    return leave->given;
+}
+
+/* Once, when a connection is there: a kept one, a fresh one. */
+static void asks_before_the_first_byte(void **state)
+{
+    struct world *world = *state;
+    struct tg_call_request request = a_request("GET");
+    struct leave no = {0}, yes = {.given = true};
+    struct record record;
+    exchange(world, 0);
+    request.may_go = ask_leave;
+    request.may_go_arg = &no;
+    start_call(world, &record, &request);
+    assert_int_equal(record.ends, 0);
+    RUN_UNTIL(world, record.ends > 0);
+    assert_ended(&record, TG_EDENIED);
+    record_free(&record);
+    assert_int_equal(no.asked, 1);
+    request.may_go_arg = &yes;
+    start_call(world, &record, &request);
+    assert_int_equal(yes.asked, 0);
+    struct peer *peer = run_until_asked(world, 1);
+    peer_send(peer, OK_2);
+    RUN_UNTIL(world, record.ends > 0);
+    assert_ended(&record, TG_OK);
+    record_free(&record);
+    assert_int_equal(yes.asked, 1);
+}
+
 static void tries_addresses_in_turn(void **state)
 {
     struct world *world = *state;
@@ -637,6 +676,7 @@ int main(void)
         UPSTREAM_TEST(drops_what_speaks_unasked),
         UPSTREAM_TEST(keeps_idle_ones_within_their_limits),
         UPSTREAM_TEST(queues_calls),
+        UPSTREAM_TEST(asks_before_the_first_byte),
         UPSTREAM_TEST(tries_addresses_in_turn),
         UPSTREAM_TEST(tells_why_it_could_not_connect),
         UPSTREAM_TEST(goes_on_with_the_queue_when_connecting_fails),
