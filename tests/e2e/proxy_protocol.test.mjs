@@ -5,17 +5,19 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import tls from 'node:tls';
 import { before, describe, test } from 'node:test';
+import { makeAuthority } from './lib/certificates.mjs';
 import { join } from './lib/client.mjs';
 import { ADMIN_KEY, ALLOW_ALL, appApi, httpApi, lambda, route } from './lib/config.mjs';
 import { startGateway, tempDir } from './lib/gateway.mjs';
 import { echo, startLambda } from './lib/lambda.mjs';
 import { startBalancer } from './lib/proxies.mjs';
 import { v1, V1_UNKNOWN, v2, V2_LOCAL } from './lib/proxyproto.mjs';
-import { connectRaw, frame, upgradeRequest } from './lib/raw.mjs';
+import { connectRaw, frame, RawPeer, upgradeRequest } from './lib/raw.mjs';
 import { fileScope } from './lib/scope.mjs';
 import { sign } from './lib/sigv4.mjs';
-import { waitFor } from './lib/wait.mjs';
+import { waitFor, within } from './lib/wait.mjs';
 
 const file = fileScope();
 let fn;
@@ -298,5 +300,65 @@ describe('HAProxy', () => {
     const { us } = await startBalancer(t, { us: { send: 'send-proxy-v2', servers: [{ path: where }] } });
     const client = await join(t, { url: (suffix) => `ws://127.0.0.1:${us}${suffix}` }, fn, { localAddress: '127.0.0.42' });
     assert.equal(client.connectEvent.requestContext.identity.sourceIp, '127.0.0.42');
+  });
+});
+
+describe('TLS behind the header', () => {
+  let authority;
+  let pair;
+
+  before(() => {
+    authority = makeAuthority(file);
+    pair = authority.issue('DNS:localhost', 'IP:127.0.0.1');
+  });
+
+  const secured = (gw, more = {}) => {
+    const plain = config(gw, more);
+    const certificates = [{ certificate: pair.certFile, privateKey: pair.keyFile }];
+    return { ...plain, listeners: plain.listeners.map((one) => ({ ...one, tls: { certificates } })) };
+  };
+
+  test('the address of the header, the scheme of TLS; also when the handshake is in the same segment', async (t) => {
+    const gw = await startGateway(t, (g) => secured(g));
+    for (const header of [v1('192.0.2.7', '10.0.0.1', 1, 8443), v2('192.0.2.7', '10.0.0.1', { port: 8443, crc: true })]) {
+      const bare = await connectRaw(t, { port: gw.port });
+      bare.socket.removeAllListeners('data');
+      bare.socket.cork();
+      bare.socket.write(header);
+      const socket = tls.connect({ socket: bare.socket, ca: fs.readFileSync(authority.file), servername: 'localhost' });
+      process.nextTick(() => bare.socket.uncork());
+      await within(new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject)), 'TLS');
+      const peer = new RawPeer(socket);
+      const tag = `s${++serial}`;
+      peer.write(upgradeRequest({ path: `/prod?tag=${tag}` }));
+      assert.equal((await peer.response()).status, 101);
+      const { event } = await fn.call((call) => call.event?.queryStringParameters?.tag === tag);
+      assert.equal(event.requestContext.identity.sourceIp, '192.0.2.7');
+      assert.equal(event.headers['X-Forwarded-Port'], '8443');
+      assert.equal(event.headers['X-Forwarded-Proto'], 'https');
+      peer.write(frame({ payload: '{"action":"echo"}' }));
+      assert.equal((await peer.message()).text, '{"action":"echo"}');
+      socket.destroy();
+    }
+  });
+
+  test('TLS without the header is refused', async (t) => {
+    const gw = await startGateway(t, (g) => secured(g));
+    const socket = tls.connect({ port: gw.port, host: '127.0.0.1', ca: fs.readFileSync(authority.file) });
+    t.after(() => socket.destroy());
+    await within(new Promise((resolve) => socket.once('error', resolve)), 'the refusal');
+    assert.equal(await sample(gw, 'proxy_malformed_total'), 1);
+  });
+
+  test('through HAProxy, which passes TLS on', async (t) => {
+    const gw = await startGateway(t, (g) => secured(g));
+    const { us } = await startBalancer(t, { us: { send: 'send-proxy-v2', servers: [{ port: gw.port }] } });
+    const front = { url: (where) => `wss://localhost:${us}${where}` };
+    for (const address of ['127.0.0.1', '127.0.0.42']) {
+      const client = await join(t, front, fn, { localAddress: address, family: 4, ca: fs.readFileSync(authority.file) });
+      assert.equal(client.connectEvent.requestContext.identity.sourceIp, address);
+      assert.equal(client.connectEvent.headers['X-Forwarded-Proto'], 'https');
+      assert.deepEqual(JSON.parse(await client.ask({ action: 'echo', address })), { action: 'echo', address });
+    }
   });
 });
