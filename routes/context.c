@@ -3,6 +3,7 @@
 #include "routes/fields.h"
 #include "routes/http.h"
 #include "server/base/codec.h"
+#include "server/io/transport.h"
 
 typedef enum tg_err value_fn(struct tg_request *request, struct tg_slice *out);
 
@@ -277,6 +278,19 @@ static enum tg_err integration_error(struct tg_request *request, struct tg_slice
     return TG_OK;
 }
 
+#define CLIENT_CERT(name, member)                                                                            \
+    static enum tg_err name(struct tg_request *request, struct tg_slice *out)                                \
+    {                                                                                                        \
+        *out = request->peer != NULL ? request->peer->member : TG_EMPTY;                                     \
+        return TG_OK;                                                                                        \
+    }
+CLIENT_CERT(client_cert_pem, pem)
+CLIENT_CERT(client_cert_issuer, issuer_dn)
+CLIENT_CERT(client_cert_serial, serial_number)
+CLIENT_CERT(client_cert_subject, subject_dn)
+CLIENT_CERT(client_cert_not_after, not_after)
+CLIENT_CERT(client_cert_not_before, not_before)
+
 /* Sorted by nothing but the reader's eye: looked through once a variable. Names without a row here and known
  * to the access log (authenticate.*, waf.*, cognito, integration.*) have no value in this version. */
 static const struct {
@@ -316,6 +330,12 @@ static const struct {
     {TG_LIT_INIT("disconnectReason"), disconnect_reason},
     {TG_LIT_INIT("identity.sourceIp"), source_ip},
     {TG_LIT_INIT("identity.userAgent"), user_agent},
+    {TG_LIT_INIT("identity.clientCert.clientCertPem"), client_cert_pem},
+    {TG_LIT_INIT("identity.clientCert.issuerDN"), client_cert_issuer},
+    {TG_LIT_INIT("identity.clientCert.serialNumber"), client_cert_serial},
+    {TG_LIT_INIT("identity.clientCert.subjectDN"), client_cert_subject},
+    {TG_LIT_INIT("identity.clientCert.validity.notAfter"), client_cert_not_after},
+    {TG_LIT_INIT("identity.clientCert.validity.notBefore"), client_cert_not_before},
     {TG_LIT_INIT("error.message"), error_message},
     {TG_LIT_INIT("error.responseType"), error_type},
     {TG_LIT_INIT("authorizer.error"), authorizer_error},

@@ -10,6 +10,7 @@
 #include "server/base/headers.h"
 
 struct tg_exchange;
+struct tg_peer_certificate; /* server/io/transport.h */
 
 /* What a WebSocket is opened with once the handshake was accepted. */
 struct tg_upgrade {
@@ -96,10 +97,11 @@ struct tg_exchange {
     bool has_body;          /* a body follows, perhaps empty */
     int64_t content_length; /* of the body, -1: not known beforehand; 0 without one */
     struct tg_slice source_ip;
-    uint16_t port;       /* of the listener, 0 for a unix socket */
-    bool secure;         /* came over TLS */
-    bool can_upgrade;    /* the wire version knows upgrades: HTTP/1.1 */
-    int64_t received_ms; /* wall clock */
+    uint16_t port;                          /* of the listener, 0 for a unix socket */
+    bool secure;                            /* came over TLS */
+    const struct tg_peer_certificate *peer; /* which the client has shown there; NULL: none */
+    bool can_upgrade;                       /* the wire version knows upgrades: HTTP/1.1 */
+    int64_t received_ms;                    /* wall clock */
     /* The handler's: told once when the client goes away before the end; reply, or end, is still due. May be
      * NULL. */
     void (*on_abort)(void *arg);

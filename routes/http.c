@@ -210,6 +210,7 @@ void tg_http_serve(struct tg_engine *engine, const struct tg_http_place *place, 
     request->query_text = exchange->query;
     request->port = exchange->port;
     request->secure = exchange->secure;
+    request->peer = exchange->peer;
     request->done = http_done;
     exchange->on_abort = on_abort;
     exchange->abort_arg = request;

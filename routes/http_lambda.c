@@ -8,6 +8,7 @@
 #include "routes/integration.h"
 #include "routes/lambda.h"
 #include "routes/payload.h"
+#include "server/io/transport.h"
 
 enum { EVENT_LIMIT = 64 * 1024 * 1024 };
 
@@ -111,6 +112,13 @@ static enum tg_err write_event(struct tg_request *request, struct tg_buf *out)
             .user_arn = identity(request, TG_LIT("userArn")),
             .user_id = identity(request, TG_LIT("user")),
         };
+    }
+    const struct tg_peer_certificate *peer = request->peer;
+    struct tg_payload_cert cert = {0};
+    if (peer != NULL) {
+        cert = (struct tg_payload_cert){peer->pem,           peer->subject_dn, peer->issuer_dn,
+                                        peer->serial_number, peer->not_before, peer->not_after};
+        input.cert = &cert;
     }
     enum tg_err err = parameters(http, &request->arena, &input.path_parameters);
     if (err == TG_OK) {

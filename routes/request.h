@@ -61,8 +61,9 @@ struct tg_request {
     struct tg_slice path, query_text; /* as on the wire; CONNECT: until the first phase is pending */
     uint16_t port;
     bool secure;
-    struct tg_slice body; /* MESSAGE: as received; HTTP: once it was collected */
-    bool body_borrowed;   /* of whoever runs it: copied before anything can be pending */
+    const struct tg_peer_certificate *peer; /* HTTP: the exchange's; NULL: none */
+    struct tg_slice body;                   /* MESSAGE: as received; HTTP: once it was collected */
+    bool body_borrowed;                     /* of whoever runs it: copied before anything can be pending */
     bool binary;
 
     /* Progress. */

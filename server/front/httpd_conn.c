@@ -52,6 +52,7 @@ void http_conn_free(struct http_conn *conn)
     http_closed(conn->httpd);
     tg_buf_free(&conn->in);
     tg_buf_free(&conn->out);
+    free(conn->peer);
     free(conn);
 }
 
@@ -321,6 +322,9 @@ static void on_open(void *arg, enum tg_err err)
     if (err == TG_OK) {
         http_count(&counters->tls_handshakes, 1);
         http_count(&counters->tls_resumed, tg_transport_resumed(conn->transport) ? 1 : 0);
+        if (tg_transport_peer(conn->transport, &conn->peer) == TG_ENOMEM) {
+            http_conn_abort(conn);
+        }
         return;
     }
     if (reason[0] != '\0') {

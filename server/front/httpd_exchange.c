@@ -131,6 +131,7 @@ enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_requ
     exchange->base.can_upgrade = request->minor >= 1;
     exchange->base.port = conn->port;
     exchange->base.secure = conn->secure;
+    exchange->base.peer = conn->peer; /* which lives as long as the exchange, also when the client has gone */
     exchange->base.received_ms = tg_loop_wall_ms(conn->httpd->options.loop);
     *out = exchange;
     return TG_OK;

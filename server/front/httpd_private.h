@@ -111,8 +111,9 @@ struct http_conn {
     uint64_t requests;
     size_t discarded; /* in HTTP_LINGER */
     bool eof, close, dead;
-    bool secure, in_handshake; /* TLS */
-    bool blocked;              /* the socket takes no more for now: out is written when it does */
+    bool secure, in_handshake;        /* TLS */
+    struct tg_peer_certificate *peer; /* the client's; NULL: it has shown none */
+    bool blocked;                     /* the socket takes no more for now: out is written when it does */
     bool broken; /* writing failed, or the connection is to be cut: `resume` tells the handler */
     uint16_t port;
     char source_ip[64];

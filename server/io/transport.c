@@ -419,6 +419,11 @@ bool tg_transport_resumed(const struct tg_transport *transport)
     return transport->ops->resumed != NULL && transport->ops->resumed(transport);
 }
 
+enum tg_err tg_transport_peer(const struct tg_transport *transport, struct tg_peer_certificate **out)
+{
+    return transport->ops->peer != NULL ? transport->ops->peer(transport, out) : TG_ENOTFOUND;
+}
+
 void tg_transport_own(struct tg_transport *transport, const struct tg_transport_events *events, void *arg)
 {
     assert(transport->state == TG_TRANSPORT_OPEN && !transport->closed);

@@ -122,6 +122,16 @@ size_t tg_transport_unacked(const struct tg_transport *transport);
 const char *tg_transport_failure(const struct tg_transport *transport);
 /* Whether an open TLS stream goes on with an earlier session. */
 bool tg_transport_resumed(const struct tg_transport *transport);
+/* What a certificate that the peer has shown says, as text. */
+struct tg_peer_certificate {
+    struct tg_slice pem;
+    struct tg_slice subject_dn, issuer_dn; /* RFC 2253 */
+    struct tg_slice serial_number;         /* 0a:1b:... */
+    struct tg_slice not_before, not_after; /* Nov 21 20:38:50 2026 GMT */
+};
+/* Of an open stream; one block for free(3). TG_ENOTFOUND: none was shown, or it is not TLS. TG_ENOMEM. */
+enum tg_err tg_transport_peer(const struct tg_transport *transport,
+                              struct tg_peer_certificate **out) TG_MUST_CHECK;
 /* Hands it, open, to another owner, who gets every event from here on, and says anew what is wanted. */
 void tg_transport_own(struct tg_transport *transport, const struct tg_transport_events *events, void *arg);
 

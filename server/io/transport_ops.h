@@ -22,6 +22,8 @@ struct tg_transport_ops {
     void (*finish)(struct tg_transport *transport);
     /* NULL: never. */
     bool (*resumed)(const struct tg_transport *transport);
+    /* NULL: never any. */
+    enum tg_err (*peer)(const struct tg_transport *transport, struct tg_peer_certificate **out);
     /* Frees what is the table's own and the transport itself. */
     void (*destroy)(struct tg_transport *transport);
 };

@@ -15,6 +15,7 @@ struct tls_transport {
     SSL *ssl;
     bool plain;        /* a client sent text where a record of TLS should begin */
     bool began;        /* something has come, so far looked at in handshakes alone */
+    bool starved;      /* the last read found no whole record: what there is waits for more */
     bool broken;       /* after a fatal error OpenSSL must not be asked to shut down */
     bool write_broken; /* the socket takes no more; what the peer has sent may still be read */
 };
@@ -111,6 +112,7 @@ static enum tg_err context_init(struct tg_tls_context *context, const SSL_METHOD
     }
     SSL_CTX_set_mode(context->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                        SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(context->ssl, 1); /* a record in one system call, not two */
     SSL_CTX_set_options(context->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     return SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION) == 1 ? TG_OK : TG_ETLS;
 }
@@ -269,6 +271,7 @@ static enum tg_err tls_read(struct tg_transport *transport, char *space, size_t 
     }
     ERR_clear_error();
     int result = SSL_read_ex(tls->ssl, space, cap, got);
+    tls->starved = result != 1;
     if (result == 1) {
         transport->read_needs_write = false;
         return TG_OK;
@@ -297,10 +300,11 @@ static enum tg_err tls_write(struct tg_transport *transport, struct tg_slice byt
     return err == TG_EAGAIN ? TG_EAGAIN : TG_EIO;
 }
 
+/* What OpenSSL has read ahead may be less than a record: then it is the socket's turn. */
 static bool tls_pending(const struct tg_transport *transport)
 {
     const struct tls_transport *tls = TG_CONTAINER(transport, struct tls_transport, base);
-    return !tls->broken && SSL_pending(tls->ssl) > 0;
+    return !tls->broken && !tls->starved && SSL_has_pending(tls->ssl) == 1;
 }
 
 /* close_notify, as far as the socket takes it at once; the peer's is not waited for. */
@@ -320,6 +324,11 @@ static bool tls_resumed(const struct tg_transport *transport)
     return transport->state == TG_TRANSPORT_OPEN && SSL_session_reused(tls->ssl) == 1;
 }
 
+static enum tg_err peer(const struct tg_transport *transport, struct tg_peer_certificate **out)
+{
+    return tls_peer(TG_CONTAINER(transport, struct tls_transport, base)->ssl, out);
+}
+
 static void tls_destroy(struct tg_transport *transport)
 {
     struct tls_transport *tls = as_tls(transport);
@@ -335,6 +344,7 @@ static const struct tg_transport_ops tls_ops = {
     .pending = tls_pending,
     .finish = tls_finish,
     .resumed = tls_resumed,
+    .peer = peer,
     .destroy = tls_destroy,
 };
 

@@ -1,6 +1,7 @@
 /* What the files of the TLS transport share: transport_tls.c (streams, a client's settings),
- * transport_tls_server.c (a server's settings), transport_tls_identity.c (certificates of a server). Private
- * to these. OpenSSL's types are named without its headers. */
+ * transport_tls_server.c (a server's settings), transport_tls_identity.c (certificates of a server),
+ * transport_tls_peer.c (those that peers show). Private to these. OpenSSL's types are named without its
+ * headers. */
 #ifndef TG_IO_TRANSPORT_TLS_PRIVATE_H
 #define TG_IO_TRANSPORT_TLS_PRIVATE_H
 
@@ -33,6 +34,11 @@ enum tg_err tls_context_new(const struct ssl_method_st *method, struct tg_tls_co
 void tls_server_free(struct tls_server *server);
 /* What a client is told that speaks plain text; may be empty. */
 struct tg_slice tls_server_plain_answer(const struct tls_server *server);
+
+/* ---- transport_tls_peer.c ---- */
+
+/* As tg_transport_peer. */
+enum tg_err tls_peer(const struct ssl_st *ssl, struct tg_peer_certificate **out) TG_MUST_CHECK;
 
 /* ---- transport_tls_identity.c ---- */
 

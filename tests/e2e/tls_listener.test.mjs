@@ -1,6 +1,7 @@
 // TLS on listeners: certificates by name, versions, sessions, reloads, client certificates, and what speaks TLS to it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
@@ -256,6 +257,26 @@ describe('clientCa', () => {
   });
 });
 
+test('functions and access logs learn of the certificate of a client', async (t) => {
+  const log = path.join(tempDir(t), 'access.log');
+  const web = httpApi({
+    integrations: [lambda('v2', { payloadFormatVersion: '2.0' }), lambda('v1', { payloadFormatVersion: '1.0' })],
+    routes: [route('GET /v2', 'v2'), route('GET /v1', 'v1')],
+    stages: [{ stageName: '$default', accessLogSettings: { destinationArn: `file:${log}`, format: '$context.identity.clientCert.subjectDN $context.identity.clientCert.serialNumber $context.requestId' } }],
+  });
+  fn.on('v1', (event) => ({ statusCode: 200, headers: {}, body: JSON.stringify(event.requestContext.identity) }));
+  fn.on('v2', (event) => ({ statusCode: 200, body: JSON.stringify(event.requestContext) }));
+  const gw = await start(t, { clientCa: authority.file }, { config: { functions: fn.table('v1', 'v2'), apis: [web] } });
+  const ours = authority.issue('DNS:client.test');
+  const x509 = new X509Certificate(ours.cert);
+  const get = async (where) => JSON.parse((await request(gw, { path: where, cert: ours.cert, key: ours.key })).text);
+  const serialNumber = x509.serialNumber.toLowerCase().match(/../g).join(':');
+  const expected = { clientCertPem: x509.toString(), subjectDN: 'CN=server', issuerDN: 'CN=throw-away authority', serialNumber, validity: { notBefore: x509.validFrom, notAfter: x509.validTo } };
+  assert.deepEqual((await get('/v2')).authentication, { clientCert: expected });
+  assert.deepEqual((await get('/v1')).clientCert, expected);
+  await waitFor(() => fs.existsSync(log) && fs.readFileSync(log, 'utf8').split('\n').filter((line) => line.startsWith(`CN=server ${serialNumber} `)).length === 2, { what: 'two rows in the access log' });
+});
+
 describe('check', () => {
   test('tells of files with line and path', async (t) => {
     const dir = tempDir(t);
@@ -292,6 +313,21 @@ describe('HTTP over TLS', () => {
     const event = JSON.parse((await request(gw, { path: '/fn', headers })).text);
     assert.equal(event.headers['x-forwarded-proto'], 'https');
     assert.equal(event.headers['x-forwarded-port'], String(gw.port));
+  });
+
+  test('behind a load balancer that sends a PROXY header', async (t) => {
+    const gw = await startGateway(t, (gateway) => {
+      const config = configOf(gateway);
+      Object.assign(config.listeners[0], { proxyProtocol: 'v1', trustedProxies: ['127.0.0.1'] });
+      return config;
+    });
+    const socket = net.connect(gw.port, '127.0.0.1');
+    onEnd(t, () => socket.destroy());
+    socket.write('PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n');
+    const event = JSON.parse((await request(gw, { path: '/fn', headers: { Host: 'web.test' }, socket, createConnection: () => tls.connect({ socket, servername: 'a.test', ca: fs.readFileSync(authority.file) }) })).text);
+    assert.equal(event.requestContext.http.sourceIp, '192.0.2.7');
+    assert.equal(event.headers['x-forwarded-proto'], 'https');
+    await assert.rejects(shake(gw, { servername: 'a.test' }), undefined, 'TLS without the header');
   });
 
   test('long answers, long uploads', async (t) => {

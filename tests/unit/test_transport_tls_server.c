@@ -56,6 +56,8 @@ struct scene {
     int opened;
     enum tg_err open_err;
     bool resumed, ended;
+    struct tg_peer_certificate *peer;
+    enum tg_err peer_err;
     char failure[128];
 };
 
@@ -117,6 +119,7 @@ static int teardown(void **state)
         (void)unlink(scene->pairs[i].key);
     }
     SSL_SESSION_free(scene->session);
+    free(scene->peer);
     free_authority(&scene->ours);
     free_authority(&scene->foreign);
     free(scene);
@@ -237,6 +240,9 @@ static void on_open(void *arg, enum tg_err err)
         return;
     }
     scene->resumed = tg_transport_resumed(scene->transport);
+    free(scene->peer);
+    scene->peer = NULL;
+    scene->peer_err = tg_transport_peer(scene->transport, &scene->peer);
     tg_transport_want(scene->transport, true, false);
 }
 
@@ -386,6 +392,7 @@ static void test_application_protocols(void **state)
     static const char both[] = "\x02h2\x08http/1.1", other[] = "\x02h2";
     assert_int_equal(meet(scene, &(struct client){0}), TG_OK);
     assert_string_equal(scene->client.protocol, "");
+    assert_int_equal(scene->peer_err, TG_ENOTFOUND);
     assert_int_equal(meet(scene, &(struct client){.protocols = both, .protocols_len = sizeof both - 1}),
                      TG_OK);
     assert_string_equal(scene->client.protocol, "http/1.1");
@@ -534,6 +541,19 @@ static void test_resumption_and_client_certificates(void **state)
 
 /* ---- certificates of clients ---- */
 
+static void check_peer(struct scene *scene)
+{
+    const struct tg_peer_certificate *peer = scene->peer;
+    assert_int_equal(scene->peer_err, TG_OK);
+    assert_true(tg_slice_eq(peer->subject_dn, TG_LIT("CN=a client")));
+    assert_true(tg_slice_eq(peer->issuer_dn, TG_LIT("CN=ours")));
+    assert_true(tg_slice_eq(peer->serial_number, TG_LIT("02")));
+    assert_true(tg_slice_starts(peer->pem, TG_LIT("-----BEGIN CERTIFICATE-----\n")));
+    assert_true(tg_slice_ends(peer->pem, TG_LIT("-----END CERTIFICATE-----\n")));
+    assert_true(tg_slice_ends(peer->not_before, TG_LIT(" GMT")) && peer->not_before.len == 24);
+    assert_true(tg_slice_ends(peer->not_after, TG_LIT(" GMT")) && peer->not_after.len == 24);
+}
+
 static void test_client_certificates(void **state)
 {
     struct scene *scene = *state;
@@ -545,8 +565,10 @@ static void test_client_certificates(void **state)
         scene->options.client_ca = scene->ours.file;
         serve_options(scene);
         assert_int_equal(meet(scene, &client), TG_OK);
+        check_peer(scene);
         assert_int_equal(meet(scene, &client), TG_OK);
         assert_true(scene->resumed);
+        check_peer(scene); /* a session knows it too */
         forget_session(scene);
         client.shows = NULL;
         assert_int_equal(meet(scene, &client), TG_ETLS);
