@@ -11,6 +11,7 @@ import { startGateway } from './lib/gateway.mjs';
 import { Load, now, startEvents } from './lib/pushload.mjs';
 import { REDIS, startProxy, startRedis } from './lib/redis.mjs';
 import { seeded } from './lib/seeded.mjs';
+import { startSentinels } from './lib/sentinel.mjs';
 import { judge } from './lib/verdict.mjs';
 import { waitFor } from './lib/wait.mjs';
 
@@ -26,12 +27,13 @@ const LATEST = { timeout: 60000, interval: 20 }; // what takes longer will not h
 const lasts = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class World {
-  constructor(owner, name) {
-    Object.assign(this, { owner, random: seeded(SEED, name), gateways: [], stops: [], repairs: [] });
+  constructor(owner, { name, leases = 1 }) {
+    Object.assign(this, { owner, random: seeded(SEED, name), lease: leases * LEASE, gateways: [], stops: [], repairs: [] });
   }
 
-  async start({ proxied }) {
-    this.redis = await startRedis(this.owner);
+  async start({ proxied, sentinels }) {
+    this.site = sentinels && (await startSentinels(this.owner));
+    this.redis = this.site?.primary ?? (await startRedis(this.owner));
     this.events = await startEvents(this.owner);
     this.victim = this.random.below(3);
     if (proxied) this.proxy = await startProxy(this.owner, this.redis.port);
@@ -51,9 +53,9 @@ class World {
         apis: [wsApi({ integrations, routes: [route('$connect', 'open', { requestParameters: { 'route.request.querystring.tag': { required: true } } }), route('$disconnect', 'app'), twoWay('$default', 'app')], settings: { disconnectRetryMillis: 50, closeTimeoutSeconds: 1 } })],
         registry: {
           type: 'redis',
-          url: (i === this.victim && this.proxy ? this.proxy : this.redis).url,
+          url: this.site?.url() ?? (i === this.victim && this.proxy ? this.proxy : this.redis).url,
           cluster: 'matrix',
-          leaseSeconds: LEASE / 1000,
+          leaseSeconds: this.lease / 1000,
           probeIntervalSeconds: 0.2,
           commandTimeoutMillis: 400,
           connectTimeoutMillis: 500,
@@ -76,7 +78,7 @@ class World {
 
   // Trouble, in units of a lease.
   async holds(leases) {
-    await lasts(leases * LEASE);
+    await lasts(leases * this.lease);
   }
 
   other(i = this.victim) {
@@ -117,14 +119,15 @@ class World {
       const ids = new Set(events.events.filter(({ type }) => type === 'DISCONNECT').map(({ id }) => id));
       return opened.every(({ id }) => ids.has(id));
     };
-    await waitFor(told, { ...LATEST, timeout: 20 * LEASE, what: 'every $disconnect' }).catch(() => {}); // a verdict follows
+    await waitFor(told, { ...LATEST, timeout: 20 * this.lease, what: 'every $disconnect' }).catch(() => {}); // a verdict follows
     await this.holds(1.5);
     const wokeAt = (gateway, at) => Math.max(at, ...stops.filter((stop) => stop.gateway === gateway && stop.from <= at).map(({ to }) => to));
-    return judge({ ...load, events: events.events, fence: LEASE, wokeAt, silent });
+    return judge({ ...load, events: events.events, fence: this.lease, wokeAt, silent });
   }
 }
 
-// A fault, once. `silent`: gateways end, or are stopped, in it, so that callers may get no answer.
+// A fault, once. `silent`: gateways end, or are stopped, in it, so that callers may get no answer. `leases`: of the nodes, in units of
+// the usual one.
 const ROWS = [
   {
     name: 'gateway: kill -9',
@@ -208,7 +211,13 @@ const ROWS = [
       }
     },
   },
-  { name: 'Redis: Sentinel fail-over', notThere: 'Sentinel is not supported yet' },
+  {
+    name: 'Redis: Sentinel fail-over',
+    sentinels: true,
+    leases: 6, // a fail-over fits into it
+    rounds: 1, // the primary is gone for good
+    fault: (w) => w.redis.kill(),
+  },
   {
     name: 'network: cut < lease',
     proxied: true,
@@ -244,7 +253,7 @@ const FAULTS = [['false200', 'false 200'], ['false410', 'false 410'], ['home', '
 const COLUMNS = ['fault', 'pushes', '200', '410', '503', 'none', ...FAULTS.map(([, title]) => title), 'lasted ms', 'recovered ms'];
 
 function print() {
-  const rows = [COLUMNS, ...ROWS.map(({ name, notThere }) => table.find(([row]) => row === name) ?? [name, notThere ? 'not there' : 'not run'])];
+  const rows = [COLUMNS, ...ROWS.map(({ name }) => table.find(([row]) => row === name) ?? [name, 'not run'])];
   const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => String(row[i] ?? '').length)));
   const line = (row) => row.map((cell, i) => (i ? String(cell).padStart(widths[i]) : cell.padEnd(widths[0]))).join('  ');
   console.log(`\nfault matrix, ${FULL ? 'full' : 'short'}, lease ${LEASE} ms, seed ${SEED}\n${rows.map(line).join('\n')}\n`);
@@ -256,10 +265,10 @@ const worst = (repairs, field) => Math.round(Math.max(...repairs.map((repair) =>
 describe(`fault matrix, --seed ${SEED}`, { skip: REDIS ? false : 'redis-server is not installed', concurrency: TOGETHER }, () => {
   after(print);
   for (const row of ROWS.filter(({ name }) => name.includes(given.row ?? ''))) {
-    test(row.name, { skip: row.notThere }, async (t) => {
-      const world = new World(t, row.name);
+    test(row.name, async (t) => {
+      const world = new World(t, row);
       await world.start(row);
-      for (let i = 0; i < ROUNDS; i++) await world.round(row.fault);
+      for (let i = 0; i < (row.rounds ?? ROUNDS); i++) await world.round(row.fault);
       const { counts, faults } = await world.end(row);
       const { pushes, 200: yes, 410: gone, 503: unknown, none } = counts;
       table.push([row.name, pushes, yes, gone, unknown, none, ...FAULTS.map(([kind]) => faults[kind].length), worst(world.repairs, 'lasted'), worst(world.repairs, 'recovered')]);
