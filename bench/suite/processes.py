@@ -58,12 +58,12 @@ def family(pid):
 
 
 class Process:
-    """A server that runs on some cores, with its log in a file."""
+    """A server that runs on some cores, with its log in a file. It ends with the suite, however that ends."""
 
     def __init__(self, command, cores, log, environment=None, cwd=None):
         self.log = log
         with open(log, "w") as out:
-            self.popen = subprocess.Popen(["taskset", "-c", cores, *command], stdout=out, stderr=out, cwd=cwd,
+            self.popen = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "taskset", "-c", cores, *command], stdout=out, stderr=out, cwd=cwd,
                                           stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
 
     def pids(self):

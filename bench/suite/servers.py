@@ -63,7 +63,7 @@ class Server:
                           folder)
         try:
             process.wait_until(lambda: self.is_ready(process, port, second_port))
-        except Failure:
+        except BaseException:
             process.stop()
             raise
         return process, port, second_port
@@ -197,7 +197,7 @@ class TidegateNodes(Tidegate):
                 node = group.add(Process(self.command(suite, place, port, None, backend), cores,
                                          os.path.join(place, "tidegate.log"), environment))
                 node.wait_until(lambda node=node, port=port: self.is_ready(node, port, None))
-        except Failure:
+        except BaseException:
             group.stop()
             raise
         return group, ports[1 if self.options.get("cross") else 0], ports[0]
