@@ -72,15 +72,27 @@ class Fleet extends Load {
   }
 }
 
-// The most of these times that lie within `span` ms, per second of it.
-function peak(times, span = 1000) {
+// The most of these times that lie within a second.
+function peak(times) {
   const sorted = [...times].sort((a, b) => a - b);
   let most = 0;
   for (let first = 0, last = 0; last < sorted.length; last++) {
-    while (sorted[last] - sorted[first] > span) first++;
+    while (sorted[last] - sorted[first] > 1000) first++;
     most = Math.max(most, last - first + 1);
   }
-  return (most * 1000) / span;
+  return most;
+}
+
+// How long this process was kept from its own timers at worst, in seconds: what happened meanwhile it sees at once.
+function watchStalls(t) {
+  const watch = { worst: 0 };
+  let last = now();
+  const timer = setInterval(() => {
+    watch.worst = Math.max(watch.worst, (now() - last - 20) / 1000);
+    last = now();
+  }, 20);
+  t.after(() => clearInterval(timer));
+  return watch;
 }
 
 function startNode(t, { redis, events, node }, ports = {}) {
@@ -120,6 +132,7 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
     t.diagnostic(`connected ${SIZE.slots} in ${Math.round(now() - begun)} ms, by node ${(await Promise.all(nodes.map((node) => sample(node, 'connections')))).join(' ')}`);
 
     const rolled = [];
+    const stalls = watchStalls(t);
     for (let i = 0; i < nodes.length; i++) {
       const had = await sample(nodes[i], 'connections');
       const from = now();
@@ -155,17 +168,22 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
     assert.deepEqual(refused.map((connection) => connection.refused), []);
 
     // Pace: of the closes and of what came of them, on average and in any second.
+    const inSecond = PACE * 1.3 * (1 + stalls.worst);
+    t.diagnostic(`this process stalled for ${stalls.worst.toFixed(2)} s at worst`);
     for (const { had, from, to, whole } of rolled) {
-      const closed = opened.filter(({ closedAt, code }) => code === 1012 && closedAt >= from && closedAt <= to).map(({ closedAt }) => closedAt);
+      const told = opened.filter(({ closedAt, code }) => code === 1012 && closedAt >= from && closedAt <= to).sort((a, b) => a.closedAt - b.closedAt);
+      const closed = told.map(({ closedAt }) => closedAt);
       const back = events.events.filter(({ type, at }) => type === 'CONNECT' && at >= from && at <= whole).map(({ at }) => at);
-      const first = Math.min(...closed);
-      const lasted = Math.max(...closed) - first;
+      const first = closed[0];
+      const lasted = closed[closed.length - 1] - first;
       t.diagnostic(`${had} clients: closed at ${((closed.length * 1000) / lasted).toFixed(0)}/s (peak ${peak(closed)}), back at ${((back.length * 1000) / (Math.max(...back) - Math.min(...back))).toFixed(0)}/s (peak ${peak(back)}), drained in ${Math.round(to - from)} ms, whole after ${Math.round(whole - from)} ms`);
+      const slow = lasted > 2000 + (1500 * closed.length) / PACE;
+      for (const one of slow ? told.slice(-5) : []) t.diagnostic(`late: ${one.id} at ${Math.round(one.closedAt - from)}, opened at ${Math.round(one.openedAt - from)}, ${one.sent - one.answered} of ${one.sent} messages not answered`);
       assert.ok(closed.length >= had, `${closed.length} of ${had} closed with 1012`);
       assert.ok(first - from >= GRACE * 1000 - 50, 'nobody is closed in the grace');
       assert.ok((closed.length * 1000) / lasted <= PACE * 1.15, 'the pace of the closes');
-      assert.ok(peak(closed) <= PACE * 1.5, 'closes in any second');
-      assert.ok(peak(back) <= PACE * 1.5, 'reconnects in any second');
+      assert.ok(peak(closed) <= inSecond, 'closes in any second');
+      assert.ok(peak(back) <= inSecond, 'reconnects in any second');
     }
     for (const node of nodes) {
       assert.equal(await sample(node, 'proxy_malformed_total'), 0);
