@@ -9,6 +9,7 @@ import path from 'node:path';
 import tls from 'node:tls';
 import { before, describe, test } from 'node:test';
 import { startBackend } from './lib/backend.mjs';
+import { openBrowser } from './lib/browser.mjs';
 import { makeAuthority } from './lib/certificates.mjs';
 import { dial, join } from './lib/client.mjs';
 import { ADMIN_KEY, appApi, forward, httpApi, lambda, route } from './lib/config.mjs';
@@ -363,6 +364,24 @@ describe('WebSockets over TLS', () => {
     const { stdout, stderr } = await exec(PYTHON, [script('websocket_client.py'), `wss://localhost:${gw.port}/prod`, '{"action":"echo"}'], { env: { SSL_CERT_FILE: authority.file } });
     assert.equal(stderr, '');
     assert.deepEqual(stdout.trim().split('\n').map((line) => JSON.parse(line)), ['{"action":"echo"}', '{"action":"echo","parts":2}']);
+  });
+
+  test('with Chromium', { timeout: 120000 }, async (t) => {
+    const gw = await start(t);
+    const browser = await openBrowser(t);
+    const context = await browser.newContext({ ignoreHTTPSErrors: true }); // it knows no authority of ours
+    const page = await context.newPage();
+    const echoed = await page.evaluate(
+      (url) =>
+        new Promise((resolve, reject) => {
+          const ws = new WebSocket(url);
+          ws.onopen = () => ws.send('{"action":"echo","from":"a browser"}');
+          ws.onmessage = (event) => resolve(event.data);
+          ws.onerror = () => reject(new Error('refused'));
+        }),
+      gw.wss(),
+    );
+    assert.equal(echoed, '{"action":"echo","from":"a browser"}');
   });
 
   test('compressed messages of clients', async (t) => {
