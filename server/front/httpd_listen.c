@@ -104,9 +104,10 @@ static void on_ready(void *arg, bool readable, bool writable)
 
 /* What a listening socket has is passed on to those that it accepts. A unix socket knows none of it, nor
  * needs it. */
-static void keep_alive(int fd)
+static void make_heritage(int fd)
 {
     int on = 1, idle = ALIVE_IDLE_S, interval = ALIVE_INTERVAL_S, probes = ALIVE_PROBES;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
@@ -120,7 +121,8 @@ enum tg_err tg_httpd_listen(struct tg_httpd *httpd, int fd, const struct tg_http
         (void)close(fd);
         return TG_ENOMEM;
     }
-    keep_alive(fd);
+    make_heritage(fd);
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK); /* a newcomer may have gone before it is accepted */
     listener->httpd = httpd;
     listener->fd = fd;
     listener->options = *options;

@@ -1,75 +1,69 @@
 #include "server/io/loop.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "server/io/timer.h"
 
-/* One pass: libuv polls and calls the I/O callbacks, then `check` fires the timers that are due and runs the
- * tasks. The idle handle is active while something waits that must not wait for an event, which keeps the
- * poll from blocking. The libuv timer does no more than bound the poll: timers are never fired from its
- * callback, since libuv before 1.45 would fire a timer that restarts itself with no delay over and over in
- * one pass. */
+/* One pass: waits in an epoll of our own, calls the owners of what is ready, then fires the timers that are
+ * due and runs the tasks. libuv has signals, wake-ups from other threads and jobs on its threads; its
+ * descriptor is one of those that are waited for, and it runs when that is ready. Its own way of watching
+ * costs six system calls a descriptor and two a change of interest, as of 1.44; ours, one each. */
+
+enum { EVENTS_MAX = 128 }; /* a pass: its work stays in the processor's cache */
+
 struct tg_loop {
     uv_loop_t uv;
     uv_async_t stop;
-    uv_check_t check;
-    uv_idle_t idle;
-    uv_timer_t alarm;
-    uint64_t alarm_ms; /* when the alarm goes off; UINT64_MAX: it is not set */
+    int epoll;
+    bool uv_asked; /* libuv may have been asked for something since it last ran */
+    bool stopped;
+    bool dispatching;
+    uint64_t now_ms;
     struct tg_wheel wheel;
     struct tg_list tasks;
+    struct tg_list dead; /* polls freed in this pass, of which there may still be events */
     uint64_t wall_at_ms; /* tg_loop_now_ms of the reading below */
     int64_t wall_ms;
+    struct epoll_event events[EVENTS_MAX];
 };
 
-static void on_idle(uv_idle_t *handle)
+struct tg_poll {
+    struct tg_list node; /* loop->dead */
+    struct tg_loop *loop;
+    int fd;
+    uint32_t wanted;  /* EPOLLIN | EPOLLOUT, by the owner */
+    uint32_t watched; /* by the kernel: perhaps more, until that shows */
+    bool dead;
+    tg_poll_fn *ready;
+    void *arg;
+};
+
+static void read_clock(struct tg_loop *loop)
 {
-    (void)handle;
+    loop->now_ms = uv_hrtime() / 1000000;
 }
 
-static void do_not_block(struct tg_loop *loop)
-{
-    uv_idle_start(&loop->idle, on_idle);
-}
-
-static void on_stop(uv_async_t *handle)
-{
-    uv_stop(handle->loop);
-}
-
-static void on_alarm(uv_timer_t *handle)
-{
-    struct tg_loop *loop = handle->data;
-    loop->alarm_ms = UINT64_MAX;
-    do_not_block(loop);
-}
-
-/* Makes the loop wake at `when` if it would not do so earlier. */
-static void wake_at(struct tg_loop *loop, uint64_t when)
-{
-    uint64_t now = uv_now(&loop->uv);
-    if (when <= now) {
-        do_not_block(loop);
-    } else if (when < loop->alarm_ms) {
-        loop->alarm_ms = when;
-        uv_timer_start(&loop->alarm, on_alarm, when - now, 0);
-    }
-}
-
-static void fire_timers(struct tg_loop *loop)
+/* Whether one was due. */
+static bool fire_timers(struct tg_loop *loop)
 {
     struct tg_list expired;
     struct tg_list *node;
     tg_list_init(&expired);
-    tg_wheel_advance(&loop->wheel, uv_now(&loop->uv), &expired);
+    tg_wheel_advance(&loop->wheel, loop->now_ms, &expired);
+    bool any = !tg_list_empty(&expired);
     while ((node = tg_list_pop(&expired)) != NULL) {
         struct tg_timer *timer = TG_CONTAINER(node, struct tg_timer, node);
         timer->due_ms = 0;
         timer->fire(timer);
     }
+    return any;
 }
 
 static void run_tasks(struct tg_loop *loop)
@@ -88,27 +82,110 @@ static void run_tasks(struct tg_loop *loop)
     }
 }
 
-static void on_check(uv_check_t *handle)
+static void run_uv(struct tg_loop *loop)
+{
+    loop->uv_asked = false;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
+static void free_dead(struct tg_loop *loop)
+{
+    struct tg_list *node;
+    while ((node = tg_list_pop(&loop->dead)) != NULL) {
+        free(TG_CONTAINER(node, struct tg_poll, node));
+    }
+}
+
+/* How long nothing is due, in ms; -1: for ever. */
+static int patience(struct tg_loop *loop)
+{
+    uint64_t next = tg_wheel_next(&loop->wheel);
+    if (!tg_list_empty(&loop->tasks) || loop->uv_asked || loop->stopped) {
+        return 0;
+    }
+    if (next == UINT64_MAX) {
+        return -1;
+    }
+    read_clock(loop);
+    uint64_t left = next > loop->now_ms ? next - loop->now_ms : 0;
+    return left < INT_MAX ? (int)left : INT_MAX;
+}
+
+static void watch(struct tg_poll *poll, uint32_t bits)
+{
+    /* Errors and ends of the connection cannot be left out, but told once only. */
+    struct epoll_event event = {.events = bits != 0 ? bits : EPOLLONESHOT, .data.ptr = poll};
+    int failed = epoll_ctl(poll->loop->epoll, EPOLL_CTL_MOD, poll->fd, &event);
+    assert(failed == 0);
+    (void)failed;
+    poll->watched = bits;
+}
+
+static void deliver(struct tg_poll *poll, uint32_t events)
+{
+    bool error = (events & EPOLLERR) != 0;
+    if (poll->dead) {
+        return;
+    }
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        events |= poll->wanted;
+    }
+    events &= poll->wanted;
+    if (events == 0) {
+        if (poll->watched != 0) { /* else that was the once */
+            watch(poll, poll->wanted);
+        }
+        return;
+    }
+    poll->ready(poll->arg, error || (events & EPOLLIN) != 0, error || (events & EPOLLOUT) != 0);
+}
+
+/* Whether there was anything to do: the wheel has the loop look at far timers now and then as they come
+ * nearer. */
+static bool pass(struct tg_loop *loop)
+{
+    bool uv_ready = loop->uv_asked, tasks = !tg_list_empty(&loop->tasks);
+    int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, patience(loop));
+    read_clock(loop);
+    loop->dispatching = true;
+    for (int i = 0; i < count; i++) {
+        if (loop->events[i].data.ptr == NULL) {
+            uv_ready = true;
+        } else {
+            deliver(loop->events[i].data.ptr, loop->events[i].events);
+        }
+    }
+    loop->dispatching = false;
+    if (uv_ready || loop->uv_asked) {
+        run_uv(loop);
+    }
+    free_dead(loop);
+    bool fired = fire_timers(loop);
+    run_tasks(loop);
+    return count != 0 || uv_ready || tasks || fired;
+}
+
+static void on_stop(uv_async_t *handle)
 {
     struct tg_loop *loop = handle->data;
-    fire_timers(loop);
-    run_tasks(loop);
-    uv_idle_stop(&loop->idle);
-    if (!tg_list_empty(&loop->tasks)) {
-        do_not_block(loop);
+    loop->stopped = true;
+}
+
+/* libuv's loop, and its descriptor in our epoll. */
+static bool init_uv(struct tg_loop *loop)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (uv_loop_init(&loop->uv) != 0) {
+        return false;
     }
-    /* Set the alarm anew only when it has gone off; an early one costs a pass, a late one does not exist. */
-    if (loop->alarm_ms <= uv_now(&loop->uv)) {
-        loop->alarm_ms = UINT64_MAX;
-        uv_timer_stop(&loop->alarm);
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, uv_backend_fd(&loop->uv), &event) != 0 ||
+        uv_async_init(&loop->uv, &loop->stop, on_stop) != 0) {
+        uv_loop_close(&loop->uv);
+        return false;
     }
-    uint64_t next = tg_wheel_next(&loop->wheel);
-    if (next != UINT64_MAX) {
-        wake_at(loop, next);
-    } else if (loop->alarm_ms != UINT64_MAX) {
-        loop->alarm_ms = UINT64_MAX;
-        uv_timer_stop(&loop->alarm);
-    }
+    loop->stop.data = loop;
+    loop->uv_asked = true;
+    return true;
 }
 
 enum tg_err tg_loop_new(struct tg_loop **out)
@@ -117,24 +194,18 @@ enum tg_err tg_loop_new(struct tg_loop **out)
     if (loop == NULL) {
         return TG_ENOMEM;
     }
-    if (uv_loop_init(&loop->uv) != 0) {
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll < 0 || !init_uv(loop)) {
+        if (loop->epoll >= 0) {
+            close(loop->epoll);
+        }
         free(loop);
         return TG_EIO;
     }
-    if (uv_async_init(&loop->uv, &loop->stop, on_stop) != 0) {
-        uv_loop_close(&loop->uv);
-        free(loop);
-        return TG_EIO;
-    }
-    uv_check_init(&loop->uv, &loop->check);
-    uv_idle_init(&loop->uv, &loop->idle);
-    uv_timer_init(&loop->uv, &loop->alarm);
-    loop->check.data = loop;
-    loop->alarm.data = loop;
-    loop->alarm_ms = UINT64_MAX;
-    tg_wheel_init(&loop->wheel, uv_now(&loop->uv));
+    read_clock(loop);
+    tg_wheel_init(&loop->wheel, loop->now_ms);
     tg_list_init(&loop->tasks);
-    uv_check_start(&loop->check, on_check);
+    tg_list_init(&loop->dead);
     *out = loop;
     return TG_OK;
 }
@@ -145,24 +216,28 @@ void tg_loop_free(struct tg_loop *loop)
         return;
     }
     uv_close((uv_handle_t *)&loop->stop, NULL);
-    uv_close((uv_handle_t *)&loop->check, NULL);
-    uv_close((uv_handle_t *)&loop->idle, NULL);
-    uv_close((uv_handle_t *)&loop->alarm, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int left = uv_loop_close(&loop->uv);
     assert(left == 0);
     (void)left;
+    free_dead(loop);
+    close(loop->epoll);
     free(loop);
 }
 
 void tg_loop_run(struct tg_loop *loop)
 {
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    do {
+        (void)pass(loop);
+    } while (!loop->stopped);
+    loop->stopped = false;
 }
 
 void tg_loop_run_once(struct tg_loop *loop)
 {
-    uv_run(&loop->uv, UV_RUN_ONCE);
+    while (!pass(loop)) {
+    }
+    loop->stopped = false;
 }
 
 void tg_loop_stop(struct tg_loop *loop)
@@ -172,12 +247,13 @@ void tg_loop_stop(struct tg_loop *loop)
 
 void *tg_loop_native(struct tg_loop *loop)
 {
+    loop->uv_asked = true;
     return &loop->uv;
 }
 
 uint64_t tg_loop_now_ms(const struct tg_loop *loop)
 {
-    return uv_now(&loop->uv);
+    return loop->now_ms;
 }
 
 uint64_t tg_loop_now_ns(void)
@@ -189,11 +265,10 @@ int64_t tg_loop_wall_ms(const struct tg_loop *loop)
 {
     /* A cache behind a reading call: every loop is tg_loop_new's, so none is really const. */
     struct tg_loop *self = (struct tg_loop *)loop;
-    uint64_t now = uv_now(&loop->uv);
-    if (self->wall_at_ms != now) {
+    if (self->wall_at_ms != loop->now_ms) {
         struct timespec wall;
         clock_gettime(CLOCK_REALTIME, &wall);
-        self->wall_at_ms = now;
+        self->wall_at_ms = loop->now_ms;
         self->wall_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
     }
     return self->wall_ms;
@@ -201,10 +276,8 @@ int64_t tg_loop_wall_ms(const struct tg_loop *loop)
 
 void tg_timer_start(struct tg_loop *loop, struct tg_timer *timer, uint64_t delay_ms)
 {
-    uint64_t now = uv_now(&loop->uv);
     tg_timer_stop(timer);
-    tg_wheel_add(&loop->wheel, timer, delay_ms < TG_WHEEL_END ? now + delay_ms : TG_WHEEL_END);
-    wake_at(loop, timer->due_ms);
+    tg_wheel_add(&loop->wheel, timer, delay_ms < TG_WHEEL_END ? loop->now_ms + delay_ms : TG_WHEEL_END);
 }
 
 void tg_task_init(struct tg_task *task, void (*run)(struct tg_task *task))
@@ -217,7 +290,6 @@ void tg_task_defer(struct tg_loop *loop, struct tg_task *task)
 {
     if (tg_list_empty(&task->node)) {
         tg_list_append(&loop->tasks, &task->node);
-        do_not_block(loop);
     }
 }
 
@@ -226,42 +298,22 @@ void tg_task_cancel(struct tg_task *task)
     tg_list_remove(&task->node);
 }
 
-struct tg_poll {
-    uv_poll_t uv;
-    int events; /* UV_READABLE | UV_WRITABLE, as started */
-    tg_poll_fn *ready;
-    void *arg;
-};
-
-static void on_poll(uv_poll_t *handle, int status, int events)
-{
-    struct tg_poll *poll = handle->data;
-    if (status < 0) {
-        /* libuv has stopped watching; level-triggered readiness goes on until the owner stops asking. */
-        uv_poll_start(&poll->uv, poll->events, on_poll);
-        poll->ready(poll->arg, true, true);
-        return;
-    }
-    poll->ready(poll->arg, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
-}
-
-static void poll_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
+/* Watched for what can be read from the start, which is what most owners want first. */
 enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *arg, struct tg_poll **out)
 {
     struct tg_poll *poll = calloc(1, sizeof(*poll));
     if (poll == NULL) {
         return TG_ENOMEM;
     }
-    int status = uv_poll_init(&loop->uv, &poll->uv, fd);
-    if (status != 0) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = poll};
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
         free(poll);
-        return status == UV_ENOMEM ? TG_ENOMEM : status == UV_EEXIST ? TG_EEXIST : TG_EIO;
+        return errno == ENOMEM || errno == ENOSPC ? TG_ENOMEM : errno == EEXIST ? TG_EEXIST : TG_EIO;
     }
-    poll->uv.data = poll;
+    tg_list_init(&poll->node);
+    poll->loop = loop;
+    poll->fd = fd;
+    poll->watched = EPOLLIN;
     poll->ready = ready;
     poll->arg = arg;
     *out = poll;
@@ -270,23 +322,35 @@ enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *a
 
 void tg_poll_want(struct tg_poll *poll, bool read, bool write)
 {
-    int events = (read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0);
-    if (events == poll->events) {
-        return;
+    poll->wanted = (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u);
+    /* What nobody wants to read is left watched until it comes; what can be written is there soon. */
+    if ((poll->wanted & ~poll->watched) != 0 || (poll->watched & ~poll->wanted & EPOLLOUT) != 0) {
+        watch(poll, poll->wanted);
     }
-    poll->events = events;
-    if (events == 0) {
-        uv_poll_stop(&poll->uv);
+}
+
+static void retire(struct tg_poll *poll)
+{
+    if (poll->loop->dispatching) {
+        poll->dead = true;
+        tg_list_append(&poll->loop->dead, &poll->node);
     } else {
-        uv_poll_start(&poll->uv, events, on_poll);
+        free(poll);
     }
 }
 
 void tg_poll_free(struct tg_poll *poll)
 {
     if (poll != NULL) {
-        uv_close((uv_handle_t *)&poll->uv, poll_closed);
+        (void)epoll_ctl(poll->loop->epoll, EPOLL_CTL_DEL, poll->fd, NULL);
+        retire(poll);
     }
+}
+
+void tg_poll_close(struct tg_poll *poll)
+{
+    (void)close(poll->fd);
+    retire(poll);
 }
 
 struct tg_signal {
@@ -313,7 +377,7 @@ enum tg_err tg_signal_new(struct tg_loop *loop, int number, void (*caught)(void 
     if (watch == NULL) {
         return TG_ENOMEM;
     }
-    if (uv_signal_init(&loop->uv, &watch->uv) != 0) {
+    if (uv_signal_init(tg_loop_native(loop), &watch->uv) != 0) {
         free(watch);
         return TG_EIO;
     }

@@ -1,7 +1,7 @@
-/* An event loop (libuv behind an opaque type) with what a worker needs of it: clocks, a timer wheel,
- * descriptor watching, deferred calls, mail from other threads, signals. One loop belongs to one thread; only
- * tg_mailbox_post and tg_loop_stop may be called from others. Callbacks are never called from inside the call
- * that asked for them. */
+/* An event loop (epoll and libuv behind an opaque type) with what a worker needs of it: clocks, a timer
+ * wheel, descriptor watching, deferred calls, mail from other threads, signals. One loop belongs to one
+ * thread; only tg_mailbox_post and tg_loop_stop may be called from others. Callbacks are never called from
+ * inside the call that asked for them. */
 #ifndef TG_IO_LOOP_H
 #define TG_IO_LOOP_H
 
@@ -19,7 +19,7 @@ void tg_loop_run(struct tg_loop *loop);
 void tg_loop_run_once(struct tg_loop *loop);
 /* From any thread. */
 void tg_loop_stop(struct tg_loop *loop);
-/* The uv_loop_t, for libraries that run on it. */
+/* The uv_loop_t, for what asks something of libuv at once: the loop lets it run before it next waits. */
 void *tg_loop_native(struct tg_loop *loop);
 
 /* Monotonic milliseconds, as of the beginning of this pass. */
@@ -29,7 +29,7 @@ uint64_t tg_loop_now_ns(void);
 /* Wall clock, ms since 1970, as of this pass. */
 int64_t tg_loop_wall_ms(const struct tg_loop *loop);
 
-/* Timers: one-shot, resolution 1 ms, O(1) to start and stop (hierarchical wheel driven by one libuv timer).
+/* Timers: one-shot, resolution 1 ms, O(1) to start and stop (a hierarchical wheel).
  * Embedded in their owner, who stops them before it dies. */
 struct tg_timer {
     struct tg_list node;
@@ -56,7 +56,7 @@ void tg_task_init(struct tg_task *task, void (*run)(struct tg_task *task));
 void tg_task_defer(struct tg_loop *loop, struct tg_task *task);
 void tg_task_cancel(struct tg_task *task);
 
-/* Watches a descriptor that the caller owns. */
+/* Watches a descriptor that the caller owns and has made non-blocking. */
 struct tg_poll;
 typedef void tg_poll_fn(void *arg, bool readable, bool writable); /* an error shows as both */
 enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *arg,
@@ -65,6 +65,8 @@ enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *a
 void tg_poll_want(struct tg_poll *poll, bool read, bool write);
 /* No callback follows; the descriptor may be closed or handed on at once. NULL is allowed. */
 void tg_poll_free(struct tg_poll *poll);
+/* The same, and closes the descriptor, which then needs not be taken out of the loop. It has no duplicate. */
+void tg_poll_close(struct tg_poll *poll);
 
 /* Mail from any thread to the loop's own. Mails are the sender's allocation, delivered in order (per sender)
  * and owned by the receiver from then on. */

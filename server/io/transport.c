@@ -256,7 +256,6 @@ enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, struct tg_tls_cont
         transport->ops->destroy(transport);
         return err;
     }
-    set_no_delay(fd);
     transport->state = TG_TRANSPORT_OPEN;
     if (tls != NULL) {
         transport->state = TG_TRANSPORT_HANDSHAKE;
@@ -359,11 +358,10 @@ bool tg_transport_gathers(const struct tg_transport *transport)
     return transport->ops->write_pieces != NULL;
 }
 
-/* Takes the transport out of the loop; its memory goes now or when the call under way is over. */
+/* The owner's calls are over; the memory goes now or when the call under way is over. */
 static void retire(struct tg_transport *transport)
 {
     tg_task_cancel(&transport->task);
-    tg_poll_free(transport->poll);
     transport->poll = NULL;
     transport->closed = true;
     if (transport->dispatch == 0) {
@@ -377,22 +375,20 @@ void tg_transport_close(struct tg_transport *transport)
         return;
     }
     assert(!transport->closed);
-    int fd = transport->fd;
     if (transport->state == TG_TRANSPORT_OPEN) {
         transport->ops->finish(transport);
     }
+    tg_poll_close(transport->poll);
     retire(transport);
-    close(fd);
 }
 
 void tg_transport_reset(struct tg_transport *transport)
 {
     struct linger linger = {.l_onoff = 1};
-    int fd = transport->fd;
     /* A unix socket knows no reset: its peer sees the end. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    (void)setsockopt(transport->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    tg_poll_close(transport->poll);
     retire(transport);
-    close(fd);
 }
 
 size_t tg_transport_unacked(const struct tg_transport *transport)

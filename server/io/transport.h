@@ -75,9 +75,10 @@ size_t tg_tls_certificate_count(const struct tg_tls_context *context);
 struct tg_tls_context *tg_tls_context_ref(struct tg_tls_context *context);
 void tg_tls_context_free(struct tg_tls_context *context);
 
-/* Takes over an accepted descriptor (on failure it stays the caller's). tls NULL: plain, open at once, no
- * on_open. Else settings of a server: on_open comes once, later, when the handshake is over; its end in time
- * is the owner's care, who may close at any moment. */
+/* Takes over an accepted, non-blocking descriptor (on failure it stays the caller's), which has TCP_NODELAY
+ * from the listening socket. tls NULL: plain, open at once, no on_open. Else settings of a server: on_open
+ * comes once, later, when the handshake is over; its end in time is the owner's care, who may close at any
+ * moment. */
 enum tg_err tg_transport_accept(struct tg_loop *loop, int fd, struct tg_tls_context *tls,
                                 const struct tg_transport_events *events, void *arg,
                                 struct tg_transport **out) TG_MUST_CHECK;

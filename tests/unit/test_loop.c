@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -327,6 +328,66 @@ static void test_poll_error_shows_as_both(void **state)
     close(ends[1]);
 }
 
+struct rivals {
+    struct tg_poll *polls[2];
+    int calls;
+};
+
+static void free_both(void *arg, bool readable, bool writable)
+{
+    struct rivals *rivals = arg;
+    (void)readable;
+    (void)writable;
+    rivals->calls++;
+    tg_poll_free(rivals->polls[0]);
+    tg_poll_close(rivals->polls[1]);
+}
+
+/* Two are ready in one pass, and the owner of the first has done with both. */
+static void test_poll_freed_by_another(void **state)
+{
+    struct probe *probe = *state;
+    struct rivals rivals = {.calls = 0};
+    int pairs[2][2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pairs[i]), 0);
+        assert_int_equal(tg_poll_new(probe->loop, pairs[i][0], free_both, &rivals, &rivals.polls[i]), TG_OK);
+        tg_poll_want(rivals.polls[i], true, false);
+        assert_int_equal(write(pairs[i][1], "x", 1), 1);
+    }
+    tg_loop_run_once(probe->loop);
+    assert_int_equal(rivals.calls, 1);
+    assert_int_equal(fcntl(pairs[1][0], F_GETFD), -1); /* closed */
+    close(pairs[0][0]);
+    close(pairs[0][1]);
+    close(pairs[1][1]);
+}
+
+/* What nobody wants to know neither calls anybody nor keeps the loop awake, and is not lost. */
+static void test_unwanted_end_waits(void **state)
+{
+    struct probe *probe = *state;
+    int pair[2], passes = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(tg_poll_new(probe->loop, pair[0], on_ready, probe, &probe->poll), TG_OK);
+    tg_poll_want(probe->poll, true, false);
+    tg_poll_want(probe->poll, false, false);
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    close(pair[1]);
+    tg_timer_start(probe->loop, &probe->timer, 60);
+    while (probe->fired == 0) {
+        tg_loop_run_once(probe->loop);
+        passes++;
+    }
+    assert_true(passes <= 6);
+    assert_int_equal(probe->polled, 0);
+    tg_poll_want(probe->poll, true, false);
+    tg_loop_run_once(probe->loop);
+    assert_int_equal(probe->polled, 1);
+    assert_true(probe->readable && !probe->writable);
+    tg_poll_close(probe->poll);
+}
+
 static void test_poll_of_a_file_fails(void **state)
 {
     struct probe *probe = *state;
@@ -409,6 +470,8 @@ int main(void)
         TEST(test_poll),
         TEST(test_poll_freed_by_its_callback),
         TEST(test_poll_error_shows_as_both),
+        TEST(test_poll_freed_by_another),
+        TEST(test_unwanted_end_waits),
         TEST(test_poll_of_a_file_fails),
         TEST(test_stop_from_a_thread),
         TEST(test_signal),

@@ -158,7 +158,7 @@ static inline void backend_accept(void *arg, bool readable, bool writable)
     struct backend *backend = arg;
     (void)readable;
     (void)writable;
-    int fd = accept4(backend->listener, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(backend->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
         return;
     }

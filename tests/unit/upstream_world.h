@@ -153,7 +153,7 @@ static inline void world_accept(void *arg, bool readable, bool writable)
     struct world *world = arg;
     (void)readable;
     (void)writable;
-    int fd = accept4(world->listener, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(world->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     assert_true(fd >= 0);
     assert_true(world->peer_count < PEERS_MAX);
     struct peer *peer = &world->peers[world->peer_count++];
@@ -205,7 +205,7 @@ static inline void world_spin(struct world *world, int passes)
 static inline void listen_at(int *listener, struct tg_address *address, const char *text)
 {
     assert_int_equal(tg_address_parse(tg_slice_cstr(text), address), TG_OK);
-    *listener = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *listener = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(*listener >= 0);
     assert_int_equal(bind(*listener, (struct sockaddr *)&address->storage, address->len), 0);
     assert_int_equal(listen(*listener, 64), 0);
