@@ -65,7 +65,7 @@ struct tg_http_settings {
 
 struct tg_backend_settings {
     int64_t max_connections_per_origin; /* per worker: 256 */
-    int64_t max_idle_per_origin;        /* 64 */
+    int64_t max_idle_per_origin;        /* 256 */
     int64_t max_pending_per_origin;     /* 4096 */
     int64_t max_response_bytes;         /* 10485760 */
     int64_t connect_timeout_millis;     /* 5000 */

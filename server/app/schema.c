@@ -160,7 +160,7 @@ static const struct tg_schema http_schema = {
 static const struct tg_option backend_rows[] = {
     {"maxConnectionsPerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_connections_per_origin), .fallback = "256", .min = 1, .max = 65535,
      .help = "Per worker."},
-    {"maxIdlePerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_idle_per_origin), .fallback = "64", .max = 65535,
+    {"maxIdlePerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_idle_per_origin), .fallback = "256", .max = 65535,
      .help = "Connections kept open for later calls, per worker."},
     {"maxPendingPerOrigin", TG_OPTION_INT, AT(tg_backend_settings, max_pending_per_origin), .fallback = "4096", .min = 1, .max = 1048576,
      .help = "Calls that wait for a connection, per worker; further ones fail."},
