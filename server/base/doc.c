@@ -8,7 +8,14 @@
 #include "server/base/doc_scalar.h"
 #include "server/base/map.h"
 
-enum { DEFAULT_BYTES = 16 * 1024 * 1024, DEFAULT_NODES = 100000, DEFAULT_DEPTH = 64 };
+enum { DEFAULT_BYTES = 16 * 1024 * 1024, DEFAULT_NODES = 100000, DEFAULT_DEPTH = 64, BYTES_PER_NODE = 4 };
+
+/* A long file may hold much, a short one with aliases must not stand for much. */
+static size_t default_nodes(struct tg_slice text)
+{
+    size_t in_proportion = text.len / BYTES_PER_NODE;
+    return in_proportion > DEFAULT_NODES ? in_proportion : DEFAULT_NODES;
+}
 
 /* A collection whose end has not been read yet. */
 struct frame {
@@ -387,7 +394,7 @@ enum tg_err tg_doc_parse(struct tg_arena *arena, const char *origin, struct tg_s
     struct builder b = {.arena = arena, .origin = origin, .error = error};
     b.options = options != NULL ? *options : (struct tg_doc_options){0};
     b.options.max_bytes = b.options.max_bytes > 0 ? b.options.max_bytes : DEFAULT_BYTES;
-    b.options.max_nodes = b.options.max_nodes > 0 ? b.options.max_nodes : DEFAULT_NODES;
+    b.options.max_nodes = b.options.max_nodes > 0 ? b.options.max_nodes : default_nodes(text);
     b.options.max_depth = b.options.max_depth > 0 ? b.options.max_depth : DEFAULT_DEPTH;
     yaml_mark_t start = {0};
     *error = (struct tg_doc_error){0};

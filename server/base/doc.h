@@ -53,7 +53,8 @@ struct tg_doc_member {
 /* Where ${NAME} looks. Returns false when there is no such variable; *value must live as long as the tree. */
 typedef bool (*tg_doc_lookup)(void *arg, struct tg_slice name, struct tg_slice *value);
 
-/* A zero is the default: 16 MiB, 100,000 nodes (aliases count what they stand for), 64 levels. */
+/* A zero is the default: 16 MiB, 100,000 nodes or one for four bytes where that is more (aliases count what
+ * they stand for), 64 levels. */
 struct tg_doc_options {
     size_t max_bytes;
     size_t max_nodes;

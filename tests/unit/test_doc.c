@@ -229,6 +229,26 @@ static void test_expansion_is_bounded(void **state)
     assert_error(f, "[&a [1], *a]", TG_ELIMIT, 1, "more than 4 values");
 }
 
+/* So many values as a large file has are not too many; so many as its aliases stand for are. */
+static void test_many_values(void **state)
+{
+    enum { COUNT = 120000 };
+    struct fixture *f = *state;
+    struct tg_buf text;
+    tg_buf_init(&text, SIZE_MAX);
+    assert_int_equal(tg_buf_append(&text, TG_LIT("a: &a [1234")), TG_OK);
+    for (int i = 1; i < COUNT; i++) {
+        assert_int_equal(tg_buf_append(&text, TG_LIT(",1234")), TG_OK);
+    }
+    assert_int_equal(tg_buf_append(&text, TG_LIT("]\n\0")), TG_OK);
+    assert_int_equal(parse(f, tg_buf_slice(&text).ptr), TG_OK);
+    assert_int_equal(get(f->root, "a")->count, COUNT);
+    text.len--;
+    assert_int_equal(tg_buf_append(&text, TG_LIT("b: *a\n\0")), TG_OK);
+    assert_error(f, tg_buf_slice(&text).ptr, TG_ELIMIT, 2, "more than 150003 values, aliases counted");
+    tg_buf_free(&text);
+}
+
 static void test_depth_is_bounded_through_aliases(void **state)
 {
     struct fixture *f = *state;
@@ -355,6 +375,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aliases, setup, teardown),
         cmocka_unit_test_setup_teardown(test_expansion_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_depth_is_bounded_through_aliases, setup, teardown),
         cmocka_unit_test_setup_teardown(test_size_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_variables_are_substituted, setup, teardown),
