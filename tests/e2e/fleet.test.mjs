@@ -168,7 +168,8 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
     assert.deepEqual(refused.map((connection) => connection.refused), []);
 
     // Pace: of the closes and of what came of them, on average and in any second.
-    const inSecond = PACE * 1.3 * (1 + stalls.worst);
+    // On a busy machine gateways and balancer stall as well; on a quiet one this is a factor of 1.4.
+    const inSecond = PACE * 1.3 * (1 + 2 * stalls.worst);
     t.diagnostic(`this process stalled for ${stalls.worst.toFixed(2)} s at worst`);
     for (const { had, from, to, whole } of rolled) {
       const told = opened.filter(({ closedAt, code }) => code === 1012 && closedAt >= from && closedAt <= to).sort((a, b) => a.closedAt - b.closedAt);
@@ -176,12 +177,15 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
       const back = events.events.filter(({ type, at }) => type === 'CONNECT' && at >= from && at <= whole).map(({ at }) => at);
       const first = closed[0];
       const lasted = closed[closed.length - 1] - first;
-      t.diagnostic(`${had} clients: closed at ${((closed.length * 1000) / lasted).toFixed(0)}/s (peak ${peak(closed)}), back at ${((back.length * 1000) / (Math.max(...back) - Math.min(...back))).toFixed(0)}/s (peak ${peak(back)}), drained in ${Math.round(to - from)} ms, whole after ${Math.round(whole - from)} ms`);
+      const closing = (closed.length * 1000) / lasted;
+      const coming = (back.length * 1000) / (Math.max(...back) - Math.min(...back));
+      t.diagnostic(`${had} clients: closed at ${closing.toFixed(0)}/s (peak ${peak(closed)}), back at ${coming.toFixed(0)}/s (peak ${peak(back)}), drained in ${Math.round(to - from)} ms, whole after ${Math.round(whole - from)} ms`);
       const slow = lasted > 2000 + (1500 * closed.length) / PACE;
       for (const one of slow ? told.slice(-5) : []) t.diagnostic(`late: ${one.id} at ${Math.round(one.closedAt - from)}, opened at ${Math.round(one.openedAt - from)}, ${one.sent - one.answered} of ${one.sent} messages not answered`);
       assert.ok(closed.length >= had, `${closed.length} of ${had} closed with 1012`);
       assert.ok(first - from >= GRACE * 1000 - 50, 'nobody is closed in the grace');
-      assert.ok((closed.length * 1000) / lasted <= PACE * 1.15, 'the pace of the closes');
+      assert.ok(closing <= PACE * 1.15, 'the pace of the closes');
+      assert.ok(coming <= PACE * 1.15, 'the pace of the reconnects');
       assert.ok(peak(closed) <= inSecond, 'closes in any second');
       assert.ok(peak(back) <= inSecond, 'reconnects in any second');
     }
