@@ -229,8 +229,9 @@ static void on_told(void *arg, enum tg_err err, const struct tg_redis_reply *rep
         tg_timer_start(settling->loop, &settling->timer, AGAIN_MS);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        struct orphan *orphan = TG_CONTAINER(tg_list_pop(&settling->orphans->rows), struct orphan, node);
+    struct tg_list *node = NULL;
+    for (size_t i = 0; i < count && (node = tg_list_pop(&settling->orphans->rows)) != NULL; i++) {
+        struct orphan *orphan = TG_CONTAINER(node, struct orphan, node);
         if (tg_redis_reply_type(tg_redis_reply_at(reply, i)) == TG_REDIS_NIL) {
             inherit(settling, orphan);
         }

@@ -208,6 +208,7 @@ static void test_orderly_end(void **state)
     struct tg_socket *socket = node_open(nodes[0]);
     char id[TG_CONNID_LEN + 1];
     memcpy(id, tg_conn_id(socket->conn), sizeof id);
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 1); /* and not none yet */
     end_conn(socket);
     NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 0);
     tg_member_leave(nodes[0]->member);
