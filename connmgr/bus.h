@@ -49,6 +49,7 @@ struct tg_bus_ops {
     enum tg_err (*send)(struct tg_bus_port *port, struct tg_envelope *envelope);
     void (*renumber)(struct tg_bus_port *port, uint32_t node);
     void (*suspect)(struct tg_bus_port *port, uint32_t node);
+    bool (*quit)(struct tg_bus_port *port);
     void (*free)(struct tg_bus *bus);
 };
 
@@ -102,6 +103,12 @@ static inline enum tg_err TG_MUST_CHECK tg_bus_send(struct tg_bus_port *port, st
 static inline void tg_bus_renumber(struct tg_bus_port *port, uint32_t node)
 {
     port->ops->renumber(port, node);
+}
+/* The worker is about to end: no other node shall ask it any more. Called until it says true: whatever was on
+ * its way has been delivered, or there is no way. */
+static inline bool tg_bus_quit(struct tg_bus_port *port)
+{
+    return port->ops->quit(port);
 }
 /* The node has not answered: worth finding out whether it is dead. */
 static inline void tg_bus_suspect(struct tg_bus_port *port, uint32_t node)

@@ -39,6 +39,7 @@ struct redis_port {
     bool subscribed; /* to the inbox of `node` */
     bool heard;      /* something came in since the last probe */
     bool probed;     /* a probe is on its way */
+    bool quitting;   /* the inbox is being closed for good */
     struct tg_timer probe;
     struct tg_buf out;
     tg_bus_deliver_fn *deliver;
@@ -121,7 +122,8 @@ static enum tg_err ask(struct redis_port *port, const struct tg_envelope *envelo
         return TG_ENOTFOUND;
     }
     /* Without an inbox there would be a question, but no answer. */
-    if (!port->subscribed || !tg_cluster_held(port->bus->cluster, port->node, tg_loop_now_ms(port->loop))) {
+    if (!port->subscribed || port->quitting ||
+        !tg_cluster_held(port->bus->cluster, port->node, tg_loop_now_ms(port->loop))) {
         return TG_ECLOSED;
     }
     struct question *question = malloc(sizeof *question);
@@ -265,7 +267,7 @@ static void on_probe(struct tg_timer *timer)
 {
     struct redis_port *port = TG_CONTAINER(timer, struct redis_port, probe);
     tg_timer_start(port->loop, timer, port->bus->cluster->settings.probe_ms);
-    if (!port->subscribed) {
+    if (!port->subscribed || port->quitting) {
         return;
     }
     if (port->probed) {
@@ -347,6 +349,16 @@ static void redis_renumber(struct tg_bus_port *base, uint32_t node)
     listen_as(port, node);
 }
 
+static bool redis_quit(struct tg_bus_port *base)
+{
+    struct redis_port *port = (struct redis_port *)base;
+    if (!port->quitting) {
+        port->quitting = true;
+        tg_redis_inbox_stop(port->inbox);
+    }
+    return !port->subscribed;
+}
+
 static void redis_free(struct tg_bus *base)
 {
     struct redis_bus *bus = (struct redis_bus *)base;
@@ -360,6 +372,7 @@ static const struct tg_bus_ops redis_ops = {
     .send = redis_send,
     .renumber = redis_renumber,
     .suspect = redis_suspect,
+    .quit = redis_quit,
     .free = redis_free,
 };
 

@@ -386,6 +386,11 @@ void tg_push_renumber(struct tg_push *push, uint32_t node)
     }
 }
 
+bool tg_push_quit(struct tg_push *push)
+{
+    return tg_bus_quit(push->port);
+}
+
 void tg_push_free(struct tg_push *push)
 {
     if (push == NULL) {

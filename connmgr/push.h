@@ -42,6 +42,8 @@ enum tg_err tg_push_new(struct tg_connmgr *mgr, struct tg_loop *loop, struct tg_
                         const struct tg_connmgr_options *identity, struct tg_push **out) TG_MUST_CHECK;
 /* The node has this number from now on; 0: none. */
 void tg_push_renumber(struct tg_push *push, uint32_t node);
+/* As tg_bus_quit. */
+bool tg_push_quit(struct tg_push *push);
 /* Operations under way must have been cancelled. */
 void tg_push_free(struct tg_push *push);
 /* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.

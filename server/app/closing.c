@@ -2,7 +2,7 @@
 
 #include "routes/session.h"
 
-enum { TICK_MS = 20 };
+enum { TICK_MS = 20, QUIT_MS = 1000 };
 
 static bool is_quiet(const struct tg_closing *closing)
 {
@@ -14,6 +14,16 @@ static bool is_quiet(const struct tg_closing *closing)
 static bool is_empty(const struct tg_closing *closing)
 {
     return is_quiet(closing) && closing->engine->request_count == 0 && tg_httpd_count(closing->httpd) == 0;
+}
+
+/* No other node asks any more, or Redis does not say so in time. First of all that ends, so that what has
+ * been asked gets its answer. */
+static bool has_quit(struct tg_closing *closing, uint64_t now)
+{
+    if (closing->quit_ms == 0) {
+        closing->quit_ms = now + QUIT_MS;
+    }
+    return tg_push_quit(closing->engine->push) || now >= closing->quit_ms;
 }
 
 static void cut(struct tg_closing *closing)
@@ -36,7 +46,7 @@ static void on_tick(struct tg_timer *timer)
     struct tg_closing *closing = TG_CONTAINER(timer, struct tg_closing, tick);
     const struct tg_closing_order *order = &closing->order;
     uint64_t now = tg_loop_now_ms(closing->loop), wait = TICK_MS;
-    if (now >= order->end_ms || (closing->stopping && is_empty(closing))) {
+    if (now >= order->end_ms || (closing->stopping && has_quit(closing, now) && is_empty(closing))) {
         tg_loop_stop(closing->loop);
         return;
     }

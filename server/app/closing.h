@@ -31,6 +31,7 @@ struct tg_closing {
     struct tg_pace pace;
     struct tg_closing_order order;
     bool begun, stopping, cut;
+    uint64_t quit_ms; /* until when the bus is waited for; 0: not yet */
     _Atomic(bool) quiet;
 };
 

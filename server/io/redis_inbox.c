@@ -14,7 +14,7 @@ struct tg_redis_inbox {
     struct tg_redis *redis; /* NULL: the site is closed */
     char text[CHANNEL_MAX];
     size_t len; /* of the channel; 0: none */
-    bool open;
+    bool open, stopped;
 };
 
 static struct tg_slice channel_of(const struct tg_redis_inbox *inbox)
@@ -41,7 +41,7 @@ static void on_subscribed(void *arg, enum tg_err err, const struct tg_redis_repl
     bool is_ours =
         err == TG_OK && tg_redis_reply_count(reply) == 3 &&
         tg_slice_eq(tg_redis_reply_text(tg_redis_reply_at(reply, 1)), channel_of(inbox)); /* no former one */
-    if (is_ours && !inbox->open) {
+    if (is_ours && !inbox->open && !inbox->stopped) {
         inbox->open = true;
         inbox->events->on_open(inbox->arg);
     }
@@ -50,9 +50,19 @@ static void on_subscribed(void *arg, enum tg_err err, const struct tg_redis_repl
 static void subscribe(struct tg_redis_inbox *inbox)
 {
     const struct tg_slice words[] = {inbox->site->ops->subscribe, channel_of(inbox)};
-    if (inbox->len > 0 && inbox->redis != NULL && tg_redis_up(inbox->redis) &&
+    if (inbox->len > 0 && !inbox->stopped && inbox->redis != NULL && tg_redis_up(inbox->redis) &&
         tg_redis_command(inbox->redis, words, 2, on_subscribed, inbox) != TG_OK) {
         tg_redis_reset(inbox->redis, "the inbox cannot be subscribed");
+    }
+}
+
+static void on_unsubscribed(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct tg_redis_inbox *inbox = arg;
+    (void)err;
+    (void)reply;
+    if (inbox->stopped) {
+        set_closed(inbox); /* what was published before has come before this */
     }
 }
 
@@ -60,7 +70,7 @@ static void unsubscribe(struct tg_redis_inbox *inbox)
 {
     const struct tg_slice words[] = {inbox->site->ops->unsubscribe, channel_of(inbox)};
     if (inbox->len > 0 && inbox->redis != NULL && tg_redis_up(inbox->redis) &&
-        tg_redis_command(inbox->redis, words, 2, NULL, NULL) != TG_OK) {
+        tg_redis_command(inbox->redis, words, 2, on_unsubscribed, inbox) != TG_OK) {
         tg_redis_reset(inbox->redis, "the inbox cannot be unsubscribed");
     }
 }
@@ -154,6 +164,14 @@ void tg_redis_inbox_listen(struct tg_redis_inbox *inbox, struct tg_slice channel
     }
     tg_redis_inbox_place(inbox);
     subscribe(inbox);
+}
+
+void tg_redis_inbox_stop(struct tg_redis_inbox *inbox)
+{
+    if (!inbox->stopped) {
+        inbox->stopped = true;
+        unsubscribe(inbox);
+    }
 }
 
 void tg_redis_inbox_reset(struct tg_redis_inbox *inbox, const char *why)

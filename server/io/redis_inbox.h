@@ -26,6 +26,8 @@ void tg_redis_inbox_free(struct tg_redis_inbox *inbox);
 /* To this channel and no other from now on, without a word of the former's closing; empty: to none. Up to 255
  * bytes. */
 void tg_redis_inbox_listen(struct tg_redis_inbox *inbox, struct tg_slice channel);
+/* Listens no more, for good. What was published before still comes; then on_closed, if it was open. */
+void tg_redis_inbox_stop(struct tg_redis_inbox *inbox);
 /* Breaks the connection in the next pass, to begin anew. why: a static text. */
 void tg_redis_inbox_reset(struct tg_redis_inbox *inbox, const char *why);
 
