@@ -214,6 +214,17 @@ static bool among(const struct tg_list *list, struct tg_slice id)
     return false;
 }
 
+static bool in_page(const struct tg_list *page, struct tg_slice id)
+{
+    for (const struct tg_list *node = page->next; node != page; node = node->next) {
+        const struct page_row *row = TG_CONTAINER(node, struct page_row, node);
+        if (tg_slice_eq(tg_slice_make(row->bytes, row->id_len), id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void drop_row(const struct tg_takeover *takeover, struct tg_slice id)
 {
     struct tg_cluster_key rows =
@@ -229,9 +240,6 @@ static void issue(struct tg_takeover *takeover, const struct page_row *row)
     const struct tg_slice id = tg_slice_make(row->bytes, row->id_len);
     struct tg_arena arena;
     struct tg_conn_info info;
-    if (among(&takeover->waiting, id) || among(&takeover->unsure, id)) {
-        return; /* a hash that shrinks shows rows twice */
-    }
     tg_arena_init(&arena, NULL);
     enum tg_err err = row->id_len == TG_CONNID_LEN
                           ? tg_wire_read_row(&arena, tg_slice_make(row->bytes + row->id_len, row->len), &info)
@@ -268,6 +276,10 @@ static void issue_page(struct tg_takeover *takeover)
 
 static void keep_row(struct tg_takeover *takeover, struct tg_slice id, struct tg_slice bytes)
 {
+    /* A hash that shrinks shows rows twice. What was told of before this was read has no row any more. */
+    if (among(&takeover->waiting, id) || among(&takeover->unsure, id) || in_page(&takeover->page, id)) {
+        return;
+    }
     struct page_row *row = malloc(sizeof *row + id.len + bytes.len);
     if (row == NULL) {
         takeover->broken = true;
