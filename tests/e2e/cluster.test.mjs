@@ -231,7 +231,7 @@ describe('death of a node', options, () => {
     const [a, b] = gateways;
     const client = await join(t, a, fn);
     const gone = await join(t, a, fn);
-    process.kill(a.pid, 'SIGSTOP');
+    await a.pause();
     gone.cut(); // seen by the node only after it has been given up
     await assertOneEach(fn, [client.id, gone.id]);
     assert.equal(await status(b, client.id), 410);

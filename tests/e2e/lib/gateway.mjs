@@ -145,6 +145,14 @@ class Gateway {
     process.kill(this.pid, name);
   }
 
+  // Stops it, and returns when each of its threads stands still: the signal reaches them one after another.
+  async pause() {
+    process.kill(this.pid, 'SIGSTOP');
+    const tasks = `/proc/${this.pid}/task`;
+    const still = (task) => / T /.test(fs.readFileSync(`${tasks}/${task}/stat`, 'utf8'));
+    await waitFor(() => fs.readdirSync(tasks).every(still), { what: 'the gateway to stand still' });
+  }
+
   // Kills it on purpose: its end is no failure.
   async kill() {
     this.stopped = true;
