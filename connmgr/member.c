@@ -64,7 +64,7 @@ static void index_command(struct tg_member *member, const char *verb, uint32_t n
 }
 
 static enum tg_err lease_script(struct tg_member *member, enum tg_script script, uint32_t node,
-                                tg_redis_reply_fn *done)
+                                size_t key_count, tg_redis_reply_fn *done)
 {
     struct tg_cluster_key lease = tg_cluster_key(member->cluster, node, "lease"),
                           claim = tg_cluster_key(member->cluster, node, "claim"),
@@ -75,7 +75,7 @@ static enum tg_err lease_script(struct tg_member *member, enum tg_script script,
     const struct tg_slice args[] = {tg_slice_make(member->token, TG_TOKEN_LEN),
                                     tg_slice_make(lease_text, tg_number_text(lease_ms(member), lease_text))};
     member->sent_ms = now_ms(member);
-    return tg_uplink_script(member->link, script, keys, 3, args, 2, done, member);
+    return tg_uplink_script(member->link, script, keys, key_count, args, 2, done, member);
 }
 
 void tg_member_enter_index(struct tg_member *member)
@@ -92,6 +92,10 @@ static void on_refreshed(void *arg, enum tg_err err, const struct tg_redis_reply
     member->busy = false;
     if (member->node == 0 || err != TG_OK) {
         return; /* given up meanwhile; or the next tick tries again */
+    }
+    if (said == 3) {
+        member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, 3, on_refreshed) == TG_OK;
+        return;
     }
     if (said == 0) {
         lose(member, "another node has taken over");
@@ -128,7 +132,7 @@ static void on_indexed(void *arg, enum tg_err err, const struct tg_redis_reply *
 {
     struct tg_member *member = arg;
     if (err == TG_OK && tg_redis_reply_integer(reply) == 1) {
-        err = lease_script(member, TG_SCRIPT_ACQUIRE, member->wanted, on_acquired);
+        err = lease_script(member, TG_SCRIPT_ACQUIRE, member->wanted, 3, on_acquired);
         if (err == TG_OK) {
             return;
         }
@@ -186,13 +190,13 @@ static void ask_time(struct tg_member *member)
 static void tend_lease(struct tg_member *member)
 {
     uint64_t now = now_ms(member);
-    if (member->busy || !tg_uplink_up(member->link) || member->leaving) {
+    if (member->busy || member->leaving) { /* what cannot be sent is tried with the next tick */
         return;
     }
     if (member->node == 0) {
         acquire(member);
     } else if (now - member->kept_ms >= lease_ms(member) / KEEPS) {
-        member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, on_refreshed) == TG_OK;
+        member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, 1, on_refreshed) == TG_OK;
     }
 }
 
@@ -203,7 +207,7 @@ static void tick(struct tg_member *member)
         lose(member,
              tg_uplink_up(member->link) ? "it was not kept in time" : tg_uplink_problem(member->link));
     }
-    if (tg_uplink_up(member->link) && now >= member->clock_due_ms) {
+    if (now >= member->clock_due_ms) {
         ask_time(member);
     }
     tend_lease(member);
@@ -229,7 +233,7 @@ static void on_link_up(struct tg_uplink_watch *watch)
     ask_time(member);
     if (member->node != 0 && !member->busy && !member->leaving &&
         tg_cluster_held(member->cluster, member->node, now_ms(member))) { /* does it know us still? */
-        member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, on_refreshed) == TG_OK;
+        member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, 1, on_refreshed) == TG_OK;
     }
     tick(member);
 }

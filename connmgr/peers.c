@@ -18,7 +18,7 @@ struct question {
     int left;       /* replies to come */
     int64_t state;  /* of state.lua; -1: no answer */
     bool indexed;   /* or not known */
-    bool own_there; /* our own lease: Redis has not lost its memory */
+    bool own_there; /* ourselves, in the index: it has not been lost */
 };
 
 enum tg_err tg_peers_new(struct tg_cluster *cluster, struct tg_loop *loop, struct tg_uplink *link,
@@ -105,9 +105,8 @@ enum tg_err tg_peers_ask(struct tg_peers *peers, uint32_t node, tg_peers_fn *don
     struct tg_cluster_key lease = tg_cluster_key(peers->cluster, node, "lease"),
                           claim = tg_cluster_key(peers->cluster, node, "claim"),
                           dead = tg_cluster_key(peers->cluster, node, "dead"),
-                          own = tg_cluster_key(peers->cluster, peers->own, "lease"),
                           index = tg_cluster_index_key(peers->cluster);
-    char number[24];
+    char number[24], own[24];
     const struct tg_slice keys[] = {tg_cluster_key_slice(&lease), tg_cluster_key_slice(&claim),
                                     tg_cluster_key_slice(&dead)};
     *question =
@@ -120,8 +119,9 @@ enum tg_err tg_peers_ask(struct tg_peers *peers, uint32_t node, tg_peers_fn *don
     /* What of these cannot be sent counts as not known. */
     const struct tg_slice find[] = {TG_LIT("HEXISTS"), tg_cluster_key_slice(&index),
                                     tg_slice_make(number, tg_number_text(node, number))};
-    const struct tg_slice exists[] = {TG_LIT("EXISTS"), tg_cluster_key_slice(&own)};
+    const struct tg_slice find_own[] = {TG_LIT("HEXISTS"), tg_cluster_key_slice(&index),
+                                        tg_slice_make(own, tg_number_text(peers->own, own))};
     question->left += tg_uplink_command(peers->link, find, 3, on_indexed, question) == TG_OK;
-    question->left += tg_uplink_command(peers->link, exists, 2, on_own, question) == TG_OK;
+    question->left += tg_uplink_command(peers->link, find_own, 3, on_own, question) == TG_OK;
     return TG_OK;
 }

@@ -276,7 +276,7 @@ static void start_rewrite(struct redis_registry *registry)
 {
     struct tg_cluster_key rows = rows_key(registry);
     const struct tg_slice words[] = {TG_LIT("HKEYS"), tg_cluster_key_slice(&rows)};
-    if (registry->rewriting || registry->node == 0 || !tg_uplink_up(registry->link)) {
+    if (registry->rewriting || registry->node == 0) {
         registry->dirty = true; /* once more, when that is over */
         tell_clean(registry);
         return;

@@ -91,7 +91,7 @@ static const struct tg_option registry_rows[] = {
     {"type", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, type), .fallback = "memory", .names = registry_types,
      .help = "`memory`: one node. `redis`: many nodes, each of which reaches the connections of all."},
     {"url", TG_OPTION_STRING, TG_OPTION_RESTART | TG_OPTION_SECRET, AT(tg_registry_settings, url), .min = 1,
-     .help = "`redis://user:password@host:6379/0`, `rediss://...` with TLS, `unix:///run/redis.sock?db=0`; `redis+sentinel://user:password@host1:26379,host2:26379/service/0` (`rediss+sentinel://...`): the primary that Sentinels name. Version 6.2 or later, no Cluster."},
+     .help = "`redis://user:password@host:6379/0`, `rediss://...` with TLS, `unix:///run/redis.sock?db=0`; `redis+sentinel://user:password@host1:26379,host2:26379/service/0` (`rediss+sentinel://...`): the primary that Sentinels name; `redis+cluster://user:password@host1:6379,host2:6379` (`rediss+cluster://...`): a Redis Cluster, by some of its servers. Version 6.2 or later, a Cluster 7 or later."},
     {"urlFile", TG_OPTION_FILE, TG_OPTION_RESTART | TG_OPTION_SECRET, AT(tg_registry_settings, url), .help = "File that holds it."},
     {"sentinelUser", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_registry_settings, sentinel_user), .min = 1,
      .help = "User at the Sentinels, whose logins are not those of the server; without one, the default user."},

@@ -47,6 +47,8 @@ struct tg_redis_events {
     void (*on_down)(void *arg);
     /* NULL: a connection for commands. Slices are borrowed for the call. */
     void (*on_message)(void *arg, struct tg_slice channel, struct tg_slice payload);
+    /* With on_message: the server has ended a subscription of itself. May be NULL. */
+    void (*on_dropped)(void *arg);
 };
 
 /* Written by the connection's thread, read by any. */
@@ -79,8 +81,8 @@ struct tg_redis_options {
     struct tg_redis_counters *counters; /* may be shared by connections of one thread */
 };
 
-/* Begins to connect in the next pass of the loop. A URL that names no server of itself (Sentinels): when
- * tg_redis_move says where to, to a primary alone. */
+/* Begins to connect in the next pass of the loop. A URL that names no one server (Sentinels, a Cluster): when
+ * tg_redis_move says where to, with Sentinels to a primary alone. */
 enum tg_err tg_redis_new(const struct tg_redis_options *options, struct tg_redis **out) TG_MUST_CHECK;
 /* Commands without a reply get TG_ECLOSED from inside. Not from inside a callback of its own. NULL is
  * allowed.

@@ -35,7 +35,13 @@ static void on_subscribed(void *arg, enum tg_err err, const struct tg_redis_repl
 {
     struct tg_redis_inbox *inbox = arg;
     if (err == TG_EDENIED) {
-        inbox->events->on_refused(inbox->arg, tg_redis_reply_text(reply));
+        struct tg_redis_site *site = inbox->site;
+        struct tg_slice why = tg_redis_reply_text(reply);
+        if (site->ops->redirected(site, site->ops->place(site, channel_of(inbox)), why)) {
+            tg_redis_reset(inbox->redis, "the channel is elsewhere"); /* where it is placed by then */
+        } else {
+            inbox->events->on_refused(inbox->arg, why);
+        }
         return;
     }
     bool is_ours =
@@ -70,7 +76,7 @@ static void unsubscribe(struct tg_redis_inbox *inbox)
 {
     const struct tg_slice words[] = {inbox->site->ops->unsubscribe, channel_of(inbox)};
     if (inbox->len > 0 && inbox->redis != NULL && tg_redis_up(inbox->redis) &&
-        tg_redis_command(inbox->redis, words, 2, on_unsubscribed, inbox) != TG_OK) {
+        (words[0].len == 0 || tg_redis_command(inbox->redis, words, 2, on_unsubscribed, inbox) != TG_OK)) {
         tg_redis_reset(inbox->redis, "the inbox cannot be unsubscribed");
     }
 }
@@ -95,8 +101,15 @@ static void on_message(void *arg, struct tg_slice channel, struct tg_slice paylo
     }
 }
 
+/* The server has the channel no more: it says where that is when it is asked. */
+static void on_dropped(void *arg)
+{
+    set_closed(arg);
+    subscribe(arg);
+}
+
 static const struct tg_redis_events redis_events = {
-    .on_up = on_up, .on_down = on_down, .on_message = on_message};
+    .on_up = on_up, .on_down = on_down, .on_message = on_message, .on_dropped = on_dropped};
 
 void tg_redis_inbox_place(struct tg_redis_inbox *inbox)
 {

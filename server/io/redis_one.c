@@ -93,6 +93,14 @@ static struct tg_redis_place one_place(const struct tg_redis_site *site, struct 
     return ((const struct one *)site)->primary;
 }
 
+static bool one_redirected(struct tg_redis_site *site, struct tg_redis_place sayer, struct tg_slice error)
+{
+    (void)site;
+    (void)sayer;
+    (void)error;
+    return false;
+}
+
 static void one_close(struct tg_redis_site *site)
 {
     struct one *one = (struct one *)site;
@@ -107,6 +115,7 @@ static const struct tg_redis_site_ops one_ops = {
     .flush = one_flush,
     .problem = one_problem,
     .place = one_place,
+    .redirected = one_redirected,
     .close = one_close,
     .publish = TG_LIT_INIT("PUBLISH"),
     .subscribe = TG_LIT_INIT("SUBSCRIBE"),

@@ -217,25 +217,40 @@ void tg_redis_on_writable(void *arg)
     write_out(arg);
 }
 
-static bool is_message(const redisReply *reply)
+/* Of what a server says unasked: [kind, channel, ...]. */
+static struct tg_slice kind_of(const redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
-        return false;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
+        reply->element[0]->type != REDIS_REPLY_STRING) {
+        return TG_EMPTY;
     }
-    const redisReply *kind = reply->element[0];
-    return kind->type == REDIS_REPLY_STRING &&
-           tg_slice_eq(tg_slice_make(kind->str, (size_t)kind->len), TG_LIT("message"));
+    return tg_slice_make(reply->element[0]->str, (size_t)reply->element[0]->len);
+}
+
+/* Whether it was something published, or the end of a subscription that nobody has ended: nobody here sends
+ * SUNSUBSCRIBE. */
+static bool take_push(struct tg_redis *redis, const redisReply *reply)
+{
+    const struct tg_redis_reply *ours = (const struct tg_redis_reply *)(const void *)reply;
+    const struct tg_redis_events *events = redis->options.events;
+    struct tg_slice kind = events->on_message != NULL ? kind_of(reply) : TG_EMPTY;
+    bool message = tg_slice_eq(kind, TG_LIT("message")) || tg_slice_eq(kind, TG_LIT("smessage"));
+    bool dropped = events->on_dropped != NULL && tg_slice_eq(kind, TG_LIT("sunsubscribe"));
+    redis->calling = true;
+    if (message) {
+        events->on_message(redis->options.arg, tg_redis_reply_text(tg_redis_reply_at(ours, 1)),
+                           tg_redis_reply_text(tg_redis_reply_at(ours, 2)));
+    } else if (dropped) {
+        events->on_dropped(redis->options.arg);
+    }
+    redis->calling = false;
+    return message || dropped;
 }
 
 static void take_reply(struct tg_redis *redis, const redisReply *reply)
 {
     const struct tg_redis_reply *ours = (const struct tg_redis_reply *)(const void *)reply;
-    const struct tg_redis_events *events = redis->options.events;
-    if (events->on_message != NULL && is_message(reply)) {
-        redis->calling = true;
-        events->on_message(redis->options.arg, tg_redis_reply_text(tg_redis_reply_at(ours, 1)),
-                           tg_redis_reply_text(tg_redis_reply_at(ours, 2)));
-        redis->calling = false;
+    if (take_push(redis, reply)) {
         return;
     }
     struct tg_list *node = tg_list_pop(&redis->pending);
@@ -254,9 +269,12 @@ static void take_reply(struct tg_redis *redis, const redisReply *reply)
         if (tg_slice_starts(text, TG_LIT("READONLY")) || tg_slice_starts(text, TG_LIT("LOADING")) ||
             tg_slice_starts(text, TG_LIT("MASTERDOWN"))) {
             tg_redis_reset(redis, "the server takes no writes: it is a replica or is loading");
+        } else if (redis->options.url->kind == TG_REDIS_CLUSTER) {
+            ; /* redirections: whoever sent the command follows them */
         } else if (tg_slice_starts(text, TG_LIT("MOVED ")) || tg_slice_starts(text, TG_LIT("ASK ")) ||
                    tg_slice_starts(text, TG_LIT("CLUSTERDOWN"))) {
-            tg_redis_reset(redis, "the server is one of a Redis Cluster, which is not supported");
+            tg_redis_reset(redis,
+                           "the server is one of a Redis Cluster: the URL must begin with redis+cluster://");
         }
     }
     finish(redis, pending, refused ? TG_EDENIED : TG_OK, ours);

@@ -18,7 +18,8 @@ enum tg_err tg_redis_site_new(const struct tg_redis_options *options,
                               const struct tg_redis_site_events *events, void *arg,
                               struct tg_redis_site **out)
 {
-    return tg_redis_one_new(options, events, arg, out);
+    return options->url->kind == TG_REDIS_CLUSTER ? tg_redis_cluster_new(options, events, arg, out)
+                                                  : tg_redis_one_new(options, events, arg, out);
 }
 
 void tg_redis_site_close(struct tg_redis_site *site)

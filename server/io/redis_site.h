@@ -1,6 +1,6 @@
-/* A thread's way to all of a Redis, whatever it is made of: one server, or the primary that Sentinels name. A
- * command carries its key; which server has that nobody else knows. Inboxes (redis_inbox.h) are for what is
- * published. */
+/* A thread's way to all of a Redis, whatever it is made of: one server, the primary that Sentinels name, or
+ * the primaries of a Cluster. A command carries its key; which server has that nobody else knows. Inboxes
+ * (redis_inbox.h) are for what is published. */
 #ifndef TG_IO_REDIS_SITE_H
 #define TG_IO_REDIS_SITE_H
 

@@ -12,8 +12,12 @@ struct tg_redis_site_ops {
     const char *(*problem)(const struct tg_redis_site *site);
     /* Where the inbox of this channel is to be opened; port 0: not known, or where the URL says. */
     struct tg_redis_place (*place)(const struct tg_redis_site *site, struct tg_slice channel);
+    /* An inbox was refused at `sayer` by this error: true when it is to try again, where it is placed then.
+     */
+    bool (*redirected)(struct tg_redis_site *site, struct tg_redis_place sayer, struct tg_slice error);
     void (*close)(struct tg_redis_site *site);
-    struct tg_slice publish, subscribe, unsubscribe; /* the commands */
+    /* The commands; without an unsubscribe, another channel takes another connection. */
+    struct tg_slice publish, subscribe, unsubscribe;
 };
 
 struct tg_redis_site {
@@ -31,6 +35,9 @@ void tg_redis_site_init(struct tg_redis_site *site, const struct tg_redis_site_o
 enum tg_err tg_redis_one_new(const struct tg_redis_options *options,
                              const struct tg_redis_site_events *events, void *arg,
                              struct tg_redis_site **out) TG_MUST_CHECK;
+enum tg_err tg_redis_cluster_new(const struct tg_redis_options *options,
+                                 const struct tg_redis_site_events *events, void *arg,
+                                 struct tg_redis_site **out) TG_MUST_CHECK;
 /* Servers are others now: inboxes are opened where they are. */
 void tg_redis_site_place_inboxes(struct tg_redis_site *site);
 

@@ -108,7 +108,7 @@ static enum tg_err read_places(struct tg_slice text, struct tg_redis_url *url, c
     enum tg_err err = TG_OK;
     struct tg_slice rest = text;
     if (url->kind == TG_REDIS_ONE && tg_slice_find(text, ',') < text.len) {
-        return wrong(problem, "several servers are written as redis+sentinel://");
+        return wrong(problem, "several servers are written as redis+sentinel:// or redis+cluster://");
     }
     do {
         struct tg_slice place = tg_slice_cut(rest, ',', &rest);
@@ -131,7 +131,13 @@ static enum tg_err read_servers(struct tg_slice text, struct tg_redis_url *url, 
             return wrong(problem, "the name of the service is missing: redis+sentinel://host,host/SERVICE");
         }
     }
-    return err == TG_OK && database.len > 0 ? read_database(database, url, problem) : err;
+    if (err == TG_OK && database.len > 0) {
+        err = read_database(database, url, problem);
+    }
+    if (err == TG_OK && url->kind == TG_REDIS_CLUSTER && url->database != 0) {
+        return wrong(problem, "a Cluster has database 0 alone");
+    }
+    return err;
 }
 
 static enum tg_err read_path(struct tg_slice text, struct tg_redis_url *url, const char **problem)
@@ -168,6 +174,10 @@ static const struct scheme *read_scheme(struct tg_slice *rest)
         {TG_LIT_INIT("redis-sentinel://"), TG_REDIS_SENTINEL, false, false},
         {TG_LIT_INIT("rediss+sentinel://"), TG_REDIS_SENTINEL, true, false},
         {TG_LIT_INIT("rediss-sentinel://"), TG_REDIS_SENTINEL, true, false},
+        {TG_LIT_INIT("redis+cluster://"), TG_REDIS_CLUSTER, false, false},
+        {TG_LIT_INIT("redis-cluster://"), TG_REDIS_CLUSTER, false, false},
+        {TG_LIT_INIT("rediss+cluster://"), TG_REDIS_CLUSTER, true, false},
+        {TG_LIT_INIT("rediss-cluster://"), TG_REDIS_CLUSTER, true, false},
     };
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         if (take(rest, schemes[i].text)) {
@@ -184,7 +194,9 @@ enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, str
     struct tg_slice rest = text;
     const struct scheme *scheme = read_scheme(&rest);
     if (scheme == NULL) {
-        return wrong(problem, "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://");
+        return wrong(
+            problem,
+            "expected redis://, rediss:// (with TLS), unix://, redis+sentinel:// or redis+cluster://");
     }
     url.kind = scheme->kind;
     url.tls = scheme->tls;

@@ -5,8 +5,11 @@
  *   unix://[user:password@]/path/of/socket[?db=1]       redis+unix:// is the same
  *   redis+sentinel://[user:password@]host[:26379],.../service[/database]
  *
- * rediss+sentinel:// is TLS to the Sentinels and to the server that they name. A minus sign instead of the
- * plus sign is as good. User and password may be percent-encoded; an IPv6 address stands in brackets. */
+ *   redis+cluster://[user:password@]host[:6379],...
+ *
+ * rediss+sentinel:// is TLS to the Sentinels and to the server that they name, rediss+cluster:// likewise. A
+ * minus sign instead of the plus sign is as good. User and password may be percent-encoded; an IPv6 address
+ * stands in brackets. */
 #ifndef TG_IO_REDIS_URL_H
 #define TG_IO_REDIS_URL_H
 
@@ -15,8 +18,9 @@
 enum { TG_REDIS_HOST_MAX = 253, TG_REDIS_PLACES_MAX = 16 };
 
 enum tg_redis_kind {
-    TG_REDIS_ONE,     /* one server */
-    TG_REDIS_SENTINEL /* the primary that Sentinels name */
+    TG_REDIS_ONE,      /* one server */
+    TG_REDIS_SENTINEL, /* the primary that Sentinels name */
+    TG_REDIS_CLUSTER   /* the primaries of a Cluster */
 };
 
 struct tg_redis_place {
@@ -27,7 +31,7 @@ struct tg_redis_place {
 struct tg_redis_url {
     enum tg_redis_kind kind;
     bool tls;
-    struct tg_redis_place places[TG_REDIS_PLACES_MAX]; /* the server, or the Sentinels */
+    struct tg_redis_place places[TG_REDIS_PLACES_MAX]; /* the server, the Sentinels, or some of the Cluster */
     size_t place_count;                                /* 0 for a unix socket */
     struct tg_slice path;                              /* of a unix socket, absolute; else empty */
     struct tg_slice service;                           /* what the Sentinels call it; else empty */

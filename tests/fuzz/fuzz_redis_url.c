@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check((url.place_count > 0) != (url.path.len > 0) && url.place_count <= TG_REDIS_PLACES_MAX);
         check(url.path.len == 0 || (url.path.ptr[0] == '/' && url.path.len < 108 && !url.tls));
         check((url.kind == TG_REDIS_SENTINEL) == (url.service.len > 0) && url.database <= 65535);
+        check(url.kind != TG_REDIS_CLUSTER || (url.database == 0 && url.place_count > 0));
         check(url.place_count < 2 || url.kind != TG_REDIS_ONE);
         check(url.password.ptr == NULL ? url.user.len == 0 : url.password.len > 0);
         for (size_t i = 0; i < url.place_count; i++) {

@@ -241,6 +241,8 @@ static void test_claimed_by_another(void **state)
     memcpy(unknown_id, tg_conn_id(unknown->conn), sizeof unknown_id);
     snprintf(line, sizeof line, "SET tidegate:{unit:%u}:claim another", number);
     ask(server, line);
+    snprintf(line, sizeof line, "DEL tidegate:{unit:%u}:lease", number);
+    ask(server, line);
     NODES_UNTIL(nodes, nodes[0]->lost >= 1);
     assert_int_equal(socket->close_code, 1012);
     assert_null(tg_conn_get_open(nodes[0]->fixture.mgr, tg_conn_handle(socket->conn)));

@@ -394,7 +394,7 @@ static void test_cluster_is_refused(void **state)
     assert_int_equal(command(world, "SET a 1"), TG_OK);
     UNTIL(world, world->downs == 1);
     assert_string_equal(tg_redis_problem(world->redis),
-                        "the server is one of a Redis Cluster, which is not supported");
+                        "the server is one of a Redis Cluster: the URL must begin with redis+cluster://");
 }
 
 static void write_pem(const char *path, EVP_PKEY *key, X509 *certificate)

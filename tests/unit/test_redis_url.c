@@ -82,6 +82,13 @@ static void test_sentinels(void **state)
     assert_int_equal(url.database, 4);
     assert_text(url.user, "app");
     assert_text(url.password, "p,w");
+    assert_int_equal(tg_redis_url_parse(&arena, TG_LIT("redis+cluster://:p@a,b:7001/0"), &url, &problem),
+                     TG_OK);
+    assert_int_equal(url.kind, TG_REDIS_CLUSTER);
+    assert_int_equal(url.place_count, 2);
+    assert_int_equal(url.places[0].port, 6379);
+    assert_int_equal(url.places[1].port, 7001);
+    assert_text(url.password, "p");
     assert_int_equal(tg_redis_url_parse(&arena, TG_LIT("rediss-sentinel://s/main"), &url, &problem), TG_OK);
     assert_int_equal(url.kind, TG_REDIS_SENTINEL);
     assert_true(url.tls);
@@ -95,16 +102,20 @@ static void test_bad(void **state)
     static const struct {
         const char *text, *problem;
     } rows[] = {
-        {"", "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://"},
-        {"http://h", "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://"},
-        {"redis:/h", "expected redis://, rediss:// (with TLS), unix:// or redis+sentinel://"},
+        {"", "expected redis://, rediss:// (with TLS), unix://, redis+sentinel:// or redis+cluster://"},
+        {"http://h",
+         "expected redis://, rediss:// (with TLS), unix://, redis+sentinel:// or redis+cluster://"},
+        {"redis:/h",
+         "expected redis://, rediss:// (with TLS), unix://, redis+sentinel:// or redis+cluster://"},
         {"redis://", "the host is missing"},
         {"redis:///1", "the host is missing"},
         {"redis://h h", "blanks and control characters must be percent-encoded"},
-        {"redis://h,i:6379", "several servers are written as redis+sentinel://"},
+        {"redis://h,i:6379", "several servers are written as redis+sentinel:// or redis+cluster://"},
         {"redis+sentinel://h", "the name of the service is missing: redis+sentinel://host,host/SERVICE"},
         {"redis+sentinel://h/", "the name of the service is missing: redis+sentinel://host,host/SERVICE"},
         {"redis+sentinel://h//1", "the name of the service is missing: redis+sentinel://host,host/SERVICE"},
+        {"redis+cluster://h,i/1", "a Cluster has database 0 alone"},
+        {"redis+cluster://", "the host is missing"},
         {"redis+sentinel://h,/s", "the host is missing"},
         {"redis+sentinel://h,i:0/s", "the port is a number from 1 to 65535"},
         {"redis+sentinel://h/s/x", "the database is a number of up to 65535"},
