@@ -20,21 +20,14 @@ const ok = async (server, ...words) => {
   if (!raw.startsWith('+OK')) throw new Error(`${words.join(' ')}: ${raw}`);
 };
 
-// The bus of a server is at its port and 10000.
-async function busPort() {
-  for (;;) {
-    const port = await freePort();
-    if (port < 55000) return port;
-  }
-}
-
 export async function startCluster(owner, { primaries = 3, timeout = 1000 } = {}) {
   const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', String(timeout), '--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'];
   const servers = [];
   for (let i = 0; i < 2 * primaries; i++) {
-    const server = await startRedis(owner, { args, start: false });
-    server.port = await busPort();
-    await server.start();
+    // The bus at a free port too: by default it is at the other and 10000.
+    const bus = await freePort();
+    const server = await startRedis(owner, { args: [...args, '--cluster-port', String(bus)] });
+    server.bus = bus;
     server.id = value(await server.command('CLUSTER', 'MYID'));
     servers.push(server);
   }
@@ -45,7 +38,7 @@ export async function startCluster(owner, { primaries = 3, timeout = 1000 } = {}
     await ok(head, 'CLUSTER', 'ADDSLOTSRANGE', String(first), String(last));
     await ok(head, 'CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1));
   }
-  for (const server of servers.slice(1)) await ok(servers[0], 'CLUSTER', 'MEET', '127.0.0.1', String(server.port));
+  for (const server of servers.slice(1)) await ok(servers[0], 'CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(server.bus));
   const knowAll = async (server) => (await server.command('CLUSTER', 'INFO')).includes(`cluster_known_nodes:${servers.length}`);
   for (const server of servers) await waitFor(() => knowAll(server), { timeout: 30000, what: 'a Cluster that knows itself' });
   for (const [i, replica] of servers.slice(primaries).entries()) {
