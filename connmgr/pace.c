@@ -44,6 +44,11 @@ size_t tg_pace_due(struct tg_pace *pace, size_t left, uint64_t now_ms)
     if (pace->next_ms < now - catch_up_ms) {
         pace->next_ms = now - catch_up_ms;
     }
+    /* The first was placed by a rate that may have been lower. */
+    double latest = now + 1000.0 / rate * (1.0 + pace->jitter);
+    if (pace->next_ms > latest) {
+        pace->next_ms = latest;
+    }
     while (due < left && pace->next_ms <= now) {
         due++;
         pace->next_ms += gap(pace, rate);

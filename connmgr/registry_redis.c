@@ -370,6 +370,8 @@ void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const c
     if (registry->rewriting) { /* of the old number's rows */
         free(registry->todo);
         registry->todo = NULL;
+        registry->todo_at = registry->todo_count =
+            0; /* the answer to the old one's last batch finds nothing */
         registry->rewriting = false;
     }
     registry->dirty = false;

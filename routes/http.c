@@ -178,6 +178,35 @@ static void fill_info(struct tg_http *http, const struct tg_exchange *exchange,
     };
 }
 
+/* The access log's row is written when the exchange has ended, and what was the exchange's is gone with it.
+ */
+static enum tg_err keep_for_the_log(struct tg_request *request)
+{
+    struct tg_http *http = request->http;
+    struct tg_slice *const texts[] = {
+        &request->method,         &request->path,          &http->place.path,     &http->place.staged_path,
+        &http->place.mapping_key, &http->info.domain_name, &http->info.source_ip, &http->info.user_agent};
+    enum tg_err err = TG_OK;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && err == TG_OK; i++) {
+        err = tg_arena_copy(&request->arena, *texts[i], texts[i]);
+    }
+    if (err != TG_OK || request->peer == NULL) {
+        return err;
+    }
+    struct tg_peer_certificate *peer = tg_arena_alloc(&request->arena, sizeof *peer);
+    if (peer == NULL) {
+        return TG_ENOMEM;
+    }
+    *peer = *request->peer;
+    request->peer = peer;
+    struct tg_slice *const members[] = {&peer->pem,           &peer->subject_dn, &peer->issuer_dn,
+                                        &peer->serial_number, &peer->not_before, &peer->not_after};
+    for (size_t i = 0; i < sizeof members / sizeof members[0] && err == TG_OK; i++) {
+        err = tg_arena_copy(&request->arena, *members[i], members[i]);
+    }
+    return err;
+}
+
 void tg_http_serve(struct tg_engine *engine, const struct tg_http_place *place, struct tg_exchange *exchange)
 {
     struct tg_request *request;
@@ -211,6 +240,11 @@ void tg_http_serve(struct tg_engine *engine, const struct tg_http_place *place, 
     request->port = exchange->port;
     request->secure = exchange->secure;
     request->peer = exchange->peer;
+    if (place->stage->access_log != NULL && keep_for_the_log(request) != TG_OK) {
+        tg_request_free(request);
+        tg_reply_message(exchange, 503, TG_LIT("Service Unavailable"));
+        return;
+    }
     request->done = http_done;
     exchange->on_abort = on_abort;
     exchange->abort_arg = request;

@@ -8,7 +8,8 @@ enum {
     DISCONNECT_MS = 2500, /* for $disconnects of those who were cut */
     HURRY_MS = 5000,
     CUT_MS = 1000,
-    LEAVE_MS = 1000 /* for the lease to be given back */
+    LEAVE_MS = 1000, /* for the lease to be given back */
+    LATE_MS = 500    /* after its time a worker that is not done has not heard of it */
 };
 
 static uint64_t milliseconds(double seconds)
@@ -146,15 +147,20 @@ static void on_timer(struct tg_timer *timer)
     if (drain->state == TG_DRAIN_GRACE) {
         start_closing(drain);
     }
-    if (drain->state == TG_DRAIN_CLOSING && all_quiet(app)) {
+    if (drain->state == TG_DRAIN_CLOSING && (all_quiet(app) || now >= drain->times.end_ms + LATE_MS)) {
         start_ending(drain, now);
     }
     if (drain->state == TG_DRAIN_ENDING &&
         (app->cluster_node == NULL || tg_node_has_left(app->cluster_node) || now >= drain->leave_ms)) {
+        bool all_told = true;
         for (size_t i = 0; i < app->worker_count; i++) {
-            told(app, i, tg_worker_stop(app->workers[i]));
+            enum tg_err err = tg_worker_stop(app->workers[i]);
+            told(app, i, err);
+            all_told = all_told && (err == TG_OK || err == TG_ECLOSED);
         }
-        return; /* the workers' ends end the loop */
+        if (all_told) {
+            return; /* the workers' ends end the loop */
+        }
     }
     tg_timer_start(app->loop, timer, TICK_MS);
 }

@@ -50,7 +50,7 @@ static const struct tg_option listener_tls_rows[] = {
      .help = "Sessions are kept with the clients, which any worker resumes; `false`: in memory, 10000 a listener."},
     {"ticketSecret", TG_OPTION_STRING, TG_OPTION_SECRET, AT(tg_listener_tls_settings, ticket_secret), .min = 16,
      .help = "From which the keys of tickets are made, new ones each 12 hours: nodes that have the same resume each other's sessions. Default: a random one for as long as the process runs."},
-    {"ticketSecretFile", TG_OPTION_FILE, TG_OPTION_SECRET, AT(tg_listener_tls_settings, ticket_secret), .help = "File that holds it."},
+    {"ticketSecretFile", TG_OPTION_FILE, TG_OPTION_SECRET, AT(tg_listener_tls_settings, ticket_secret), .min = 16, .help = "File that holds it."},
 };
 static const struct tg_schema listener_tls_schema = {
     .name = "tls", SCHEMA(tg_listener_tls_settings, listener_tls_rows),

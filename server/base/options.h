@@ -14,8 +14,8 @@
 
 enum tg_option_type {
     TG_OPTION_STRING, /* struct tg_slice; `names` limits the words, min and max the characters */
-    TG_OPTION_FILE, /* struct tg_slice: the content of the file named, without a trailing newline. Follows the
-                       STRING row of the same offset, whose value it stands in for */
+    TG_OPTION_FILE, /* struct tg_slice: the content of the file named, at least min bytes, without a trailing
+                       newline. Follows the STRING row of the same offset, whose value it stands in for */
     TG_OPTION_BOOL, /* bool */
     TG_OPTION_INT,  /* int64_t within min and max; `names` are words for values ("auto") */
     TG_OPTION_OCTAL,      /* int64_t, octal digits in the file: permissions */

@@ -93,7 +93,10 @@ static enum tg_err write_scalar_type(struct tg_buf *out, const struct tg_option 
     }
     enum tg_err err = tg_buf_append(out, tg_slice_cstr(words[option->type]));
     if (err == TG_OK && option->type != TG_OPTION_OCTAL) {
-        err = write_range(out, option, is_text ? " characters" : "");
+        err = write_range(out, option,
+                          is_text                          ? " characters"
+                          : option->type == TG_OPTION_FILE ? " bytes"
+                                                           : "");
     }
     if (err == TG_OK && option->names != NULL) {
         err = tg_buf_append(out, option->type == TG_OPTION_INT ? TG_LIT(", or ") : TG_LIT(" out of "));

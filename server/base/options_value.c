@@ -193,6 +193,11 @@ static void bind_file(struct tg_binder *binder, const struct tg_option *option,
         tg_options_error(binder->report, node, NULL, "%.*s is empty", TG_FMT(node->text));
         return;
     }
+    if ((double)text.len < (double)option->min) {
+        tg_options_error(binder->report, node, NULL, "%.*s holds %zu bytes, at least %.0f are needed",
+                         TG_FMT(node->text), text.len, (double)option->min);
+        return;
+    }
     *out = tg_options_keep(binder, text);
 }
 

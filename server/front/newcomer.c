@@ -10,7 +10,8 @@ struct newcomer {
     struct tg_listener *listener;
     int fd;
     struct tg_address peer;
-    struct tg_buf head; /* what has been taken of a header that comes in pieces */
+    enum tg_proxy_protocol proxy; /* as the listener had it when it came */
+    struct tg_buf head;           /* what has been taken of a header that comes in pieces */
 };
 
 /* One whose header was not there at once. */
@@ -82,7 +83,7 @@ static enum tg_err judge(struct newcomer *newcomer, struct tg_slice seen, struct
     size_t held = tg_buf_size(&newcomer->head);
     enum tg_err err = gather(newcomer, seen, &all);
     if (err == TG_OK) {
-        err = tg_proxy_parse(newcomer->listener->options.proxy, all, header, &fault);
+        err = tg_proxy_parse(newcomer->proxy, all, header, &fault);
     }
     if (err == TG_EPROTO) {
         return refuse(newcomer, &httpd->counters.proxy_malformed, fault);
@@ -191,7 +192,8 @@ static enum tg_err await(const struct newcomer *newcomer)
 void http_newcomer_take(struct tg_listener *listener, int fd, const struct tg_address *peer)
 {
     struct tg_httpd *httpd = listener->httpd;
-    struct newcomer newcomer = {.listener = listener, .fd = fd, .peer = *peer};
+    struct newcomer newcomer = {
+        .listener = listener, .fd = fd, .peer = *peer, .proxy = listener->options.proxy};
     struct tg_proxy_header header = {0};
     enum tg_err err;
     tg_buf_init(&newcomer.head, TG_PROXY_HEADER_MAX * 2);

@@ -298,6 +298,13 @@ static enum tg_err set_sessions(struct tls_server *server, SSL_CTX *context,
         return err;
     }
     SSL_CTX_set_timeout(context, SESSION_S);
+    if (options->client_ca != NULL) {
+        /* Resumed, a session takes its client for the one that it was, whose certificate nobody looks at
+         * again; and TLS 1.3 renews its time with each resumption. */
+        SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+        SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+        return SSL_CTX_set_num_tickets(context, 0) == 1 ? TG_OK : TG_ETLS;
+    }
     if (options->no_tickets) {
         SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);

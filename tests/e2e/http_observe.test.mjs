@@ -105,6 +105,15 @@ describe('7.1 access log', () => {
     });
   });
 
+  test('7.1 what a row tells of the request is the same when its head was long', async () => {
+    for (const where of ['/back/long', '/fn', '/mock', '/none']) {
+      for (const size of [0, 1500, 3000, 7000]) {
+        const got = await logged(await ask(where, { headers: { 'x-long': 'y'.repeat(size), 'user-agent': `long/${size}` } }));
+        assert.deepEqual([got.httpMethod, got.path, got.domainName, got['identity.sourceIp'], got['identity.userAgent']], ['GET', where, HOST, '127.0.0.1', `long/${size}`]);
+      }
+    }
+  });
+
   test('7.1 a function: integration.status is what its answer says, integrationStatus that of the call', async () => {
     const got = await logged(await ask('/fn'));
     assert.deepEqual([got.status, got['integration.status'], got.integrationStatus, got['integration.integrationStatus'], got.responseLength], ['418', '418', '200', '200', '3']);

@@ -278,6 +278,34 @@ test('functions and access logs learn of the certificate of a client', async (t)
   await waitFor(() => fs.existsSync(log) && fs.readFileSync(log, 'utf8').split('\n').filter((line) => line.startsWith(`CN=server ${serialNumber} `)).length === 2, { what: 'two rows in the access log' });
 });
 
+test('the row of a client that left says whose certificate it was', async (t) => {
+  const log = path.join(tempDir(t), 'access.log');
+  const web = httpApi({
+    integrations: [lambda('slow', { payloadFormatVersion: '2.0' })],
+    routes: [route('GET /slow', 'slow')],
+    stages: [{ stageName: '$default', accessLogSettings: { destinationArn: `file:${log}`, format: '$context.requestId $context.path $context.identity.clientCert.subjectDN $context.identity.clientCert.issuerDN' } }],
+  });
+  const called = deferred();
+  const answer = deferred();
+  fn.on('slow', async () => {
+    called.resolve();
+    await answer.promise;
+    return { statusCode: 200, body: 'late' };
+  });
+  const gw = await start(t, { clientCa: authority.file }, { config: { functions: fn.table('slow'), apis: [web] } });
+  const ours = authority.issue('DNS:client.test');
+  const raw = net.connect({ port: gw.port, host: '127.0.0.1' });
+  const socket = tls.connect({ socket: raw, servername: 'a.test', ca: fs.readFileSync(authority.file), cert: ours.cert, key: ours.key });
+  onEnd(t, () => raw.destroy());
+  for (const one of [raw, socket]) one.on('error', () => {});
+  socket.write('GET /slow HTTP/1.1\r\nHost: a.test\r\n\r\n');
+  await within(called.promise, 'the call');
+  raw.resetAndDestroy();
+  setTimeout(() => answer.resolve(), 50);
+  const line = await waitFor(() => fs.existsSync(log) && fs.readFileSync(log, 'utf8').split('\n')[0], { what: 'the row' });
+  assert.match(line, / \/slow CN=server CN=throw-away authority$/);
+});
+
 describe('check', () => {
   test('tells of files with line and path', async (t) => {
     const dir = tempDir(t);
