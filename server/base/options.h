@@ -14,11 +14,11 @@
 
 enum tg_option_type {
     TG_OPTION_STRING, /* struct tg_slice; `names` limits the words, min and max the characters */
-    TG_OPTION_FILE, /* struct tg_slice: the content of the file named, at least min bytes, without a trailing
-                       newline. Follows the STRING row of the same offset, whose value it stands in for */
-    TG_OPTION_BOOL, /* bool */
-    TG_OPTION_INT,  /* int64_t within min and max; `names` are words for values ("auto") */
-    TG_OPTION_OCTAL,      /* int64_t, octal digits in the file: permissions */
+    TG_OPTION_FILE,  /* struct tg_slice: the content of the file named, at least min bytes, without a trailing
+                        newline. Follows the STRING row of the same offset, whose value it stands in for */
+    TG_OPTION_BOOL,  /* bool */
+    TG_OPTION_INT,   /* int64_t within min and max; `names` are words for values ("auto") */
+    TG_OPTION_OCTAL, /* int64_t, octal digits in the file: permissions */
     TG_OPTION_DOUBLE,     /* double within min and max, finite */
     TG_OPTION_ENUM,       /* an enum: one of `names` */
     TG_OPTION_STRINGS,    /* struct tg_strings; min, max, names as for STRING, for each */
