@@ -8,9 +8,8 @@
 #include "server/front/httpd_private.h"
 
 enum {
-    FAILURES_APART_MS = 1000, /* between two lines in the log on handshakes that failed */
-    EARLY_MAX = 65536,        /* bytes held behind a head while its request is with the handler */
-    LINGER_MAX = 32 << 20     /* bytes discarded after an answer that came before the end of its request */
+    EARLY_MAX = 65536,    /* bytes held behind a head while its request is with the handler */
+    LINGER_MAX = 32 << 20 /* bytes discarded after an answer that came before the end of its request */
 };
 
 static bool wants_read(const struct http_conn *conn)
@@ -297,20 +296,15 @@ static void on_writable(void *arg)
 
 /* ---- TLS ---- */
 
-/* A scanner, or a client that trusts no certificate of ours and tries again and again, must not fill the log.
- */
 static void tell_failure(struct http_conn *conn, const char *reason)
 {
     struct tg_httpd *httpd = conn->httpd;
-    uint64_t now = tg_loop_now_ms(httpd->options.loop);
-    if (httpd->failure_told_ms != 0 && now - httpd->failure_told_ms < FAILURES_APART_MS) {
-        httpd->failures_untold++;
+    uint64_t untold;
+    if (!http_may_tell(&httpd->failures, tg_loop_now_ms(httpd->options.loop), &untold)) {
         return;
     }
     tg_log(httpd->options.log, TG_LOG_INFO, "TLS handshake failed", TG_KV_CSTR("client", conn->source_ip),
-           TG_KV_CSTR("reason", reason), TG_KV_INT("untold", httpd->failures_untold));
-    httpd->failure_told_ms = now;
-    httpd->failures_untold = 0;
+           TG_KV_CSTR("reason", reason), TG_KV_INT("untold", untold));
 }
 
 static void on_open(void *arg, enum tg_err err)

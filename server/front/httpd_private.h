@@ -17,6 +17,12 @@ struct tg_listener {
     struct tg_httpd_listener_options options;
 };
 
+/* What clients can cause as often as they like must not fill the log: one line of a kind a second. */
+struct http_told {
+    uint64_t at_ms;  /* the last one; 0: none yet */
+    uint64_t untold; /* left out since */
+};
+
 struct tg_httpd {
     struct tg_httpd_options options;
     struct tg_list connections;
@@ -29,8 +35,8 @@ struct tg_httpd {
     char date[TG_TIME_TEXT_MAX];
     char scratch[65536]; /* where sockets are read into */
     struct tg_httpd_counters counters;
-    uint64_t refusal_told_ms, refusals_untold; /* newcomer.c: what of it is in the log */
-    uint64_t failure_told_ms, failures_untold; /* handshakes: what of them is in the log */
+    struct http_told refusals; /* newcomer.c: what of it is in the log */
+    struct http_told failures; /* handshakes: what of them is in the log */
 };
 
 /* What a connection is doing. */
@@ -217,6 +223,19 @@ static inline void http_count(_Atomic(uint64_t) *counter, uint64_t amount)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
                           memory_order_relaxed);
+}
+
+/* Whether a line is due. Then the next is due in a second, and *untold were left out before this one. */
+static inline bool http_may_tell(struct http_told *told, uint64_t now_ms, uint64_t *untold)
+{
+    enum { APART_MS = 1000 };
+    if (told->at_ms > 0 && now_ms - told->at_ms < APART_MS) {
+        told->untold++;
+        return false;
+    }
+    *untold = told->untold;
+    *told = (struct http_told){.at_ms = now_ms};
+    return true;
 }
 
 static inline void http_opened(struct tg_httpd *httpd)

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TOLD_MS = 1000 };
-
 struct newcomer {
     struct tg_listener *listener;
     int fd;
@@ -24,22 +22,18 @@ struct waiting {
 
 /* ---- refusals ---- */
 
-/* The first of a second; how many were not told since the last line goes with it. */
 static void tell(const struct newcomer *newcomer, const char *reason)
 {
     struct tg_httpd *httpd = newcomer->listener->httpd;
     char ip[TG_ADDRESS_TEXT_MAX];
-    uint64_t now = tg_loop_now_ms(httpd->options.loop);
-    if (httpd->refusal_told_ms > 0 && now - httpd->refusal_told_ms < TOLD_MS) {
-        httpd->refusals_untold++;
+    uint64_t untold;
+    if (!http_may_tell(&httpd->refusals, tg_loop_now_ms(httpd->options.loop), &untold)) {
         return;
     }
     size_t len = tg_address_ip(&newcomer->peer, ip);
     tg_log(httpd->options.log, TG_LOG_WARN, "connection refused by its PROXY header",
            TG_KV("peer", tg_slice_make(ip, len)), TG_KV_INT("port", newcomer->listener->options.port),
-           TG_KV_CSTR("reason", reason), TG_KV_INT("moreBefore", httpd->refusals_untold));
-    httpd->refusal_told_ms = now;
-    httpd->refusals_untold = 0;
+           TG_KV_CSTR("reason", reason), TG_KV_INT("moreBefore", untold));
 }
 
 static enum tg_err refuse(const struct newcomer *newcomer, _Atomic(uint64_t) *counter, const char *reason)
