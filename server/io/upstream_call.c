@@ -47,7 +47,7 @@ void tg_call_rewind(struct tg_call *call)
 {
     detach(call);
     call->sent = 0;
-    call->held = false;
+    call->held = 0;
     call->replayed = false;
     call->interim = 0;
     call->failure = TG_OK;
@@ -87,8 +87,13 @@ static void on_task(struct tg_task *task)
     } else if (call->failure != TG_OK) {
         tg_call_fail(call, call->failure);
     } else if (conn != NULL && conn->open) {
+        if (call->held > 1) {
+            call->held--;
+            tg_task_defer(call->upstream->loop, task);
+            return;
+        }
         tg_upstream_conn_enter(conn);
-        if (call->held) {
+        if (call->held > 0) {
             tg_upstream_conn_write(conn);
         }
         tg_upstream_conn_resume(conn);

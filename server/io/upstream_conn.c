@@ -3,7 +3,7 @@
  * interest. */
 #include "server/io/upstream_private.h"
 
-enum { FIELDS_MAX = 256, INTERIM_MAX = 16 };
+enum { FIELDS_MAX = 256, INTERIM_MAX = 16, HOLD_ROUNDS = 2 };
 
 /* What a step over the answer's bytes led to. */
 enum step {
@@ -39,7 +39,7 @@ void tg_upstream_conn_write(struct tg_upstream_conn *conn)
         return;
     }
     conn->blocked = false;
-    call->held = false;
+    call->held = 0;
     while (!conn->write_failed) {
         struct tg_slice bytes = tg_call_unsent(call);
         size_t put = 0;
@@ -74,11 +74,11 @@ void tg_upstream_conn_serve(struct tg_upstream_conn *conn, struct tg_call *call)
     conn->reused = true;
     conn->answered = false;
     conn->origin->upstream->stats.reused++;
-    call->held = !call->finished && call->streamed == 0;
-    if (!call->held) {
+    call->held = !call->finished && call->streamed == 0 ? HOLD_ROUNDS : 0;
+    if (call->held == 0) {
         tg_upstream_conn_write(conn);
     }
-    if (call->held || call->wants_drain) {
+    if (call->held > 0 || call->wants_drain) {
         tg_task_defer(conn->origin->upstream->loop, &call->task);
     }
 }

@@ -87,7 +87,9 @@ struct tg_call {
     struct tg_buf stream; /* streamed body, framed, not yet written */
     uint64_t streamed;    /* body bytes taken by tg_call_send */
     enum tg_call_stream streams;
-    bool held;           /* the head waits for the first bytes of the body, until the end of the pass */
+    /* Tasks' rounds that the head waits for the first bytes of the body: what comes with the head is handed
+     * on by a task of its own, which may be behind this call's. */
+    unsigned char held;
     bool finished;       /* no more request body will come */
     bool wrote;          /* a byte of the request went out, on whatever connection */
     bool asked, denied;  /* may_go */

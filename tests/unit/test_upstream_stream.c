@@ -436,6 +436,20 @@ static void takes_other_answers_to_an_upgrade(void **state)
 
 /* --- cost --- */
 
+struct front_door {
+    struct tg_task task;
+    struct record *record;
+    struct tg_slice bytes;
+    bool done;
+};
+
+static void hand_over(struct tg_task *task)
+{
+    struct front_door *door = TG_CONTAINER(task, struct front_door, task);
+    assert_int_equal(tg_call_send(door->record->call, door->bytes), TG_OK);
+    door->done = true;
+}
+
 static void sends_head_and_first_bytes_at_once(void **state)
 {
     static const char *const wires[] = {
@@ -454,8 +468,12 @@ static void sends_head_and_first_bytes_at_once(void **state)
         size_t before = sends;
         start_call(world, &record, &request);
         if (i > 0) {
-            /* As it comes when the front door hands over what it has read with the head. */
-            assert_int_equal(tg_call_send(record.call, i == 1 ? request.body : TG_LIT("ab")), TG_OK);
+            /* As it comes when the front door hands over what it has read with the head: by a task that is
+             * behind the call's own. */
+            struct front_door door = {.record = &record, .bytes = i == 1 ? request.body : TG_LIT("ab")};
+            tg_task_init(&door.task, hand_over);
+            tg_task_defer(world->loop, &door.task);
+            RUN_UNTIL(world, door.done);
             size_t put = sends - before;
             assert_int_equal(put, 1);
             assert_int_equal(tg_call_finish(record.call), TG_OK);
