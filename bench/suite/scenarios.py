@@ -149,11 +149,17 @@ class Tls(Scenario):
     def make_cases(self, full):
         def all_of_them():
             return [Tidegate(tls=True), Limit(tls=True), *([NodeWs(tls=True)] if full else []), nchan(tls=True)]
-        return [Case("echo, 20 B, 100 connections, depth 1", all_of_them(), "echo", "--connections", 100),
-                Case("echo, 20 B, 100 connections, depth 8", all_of_them(), "echo", "--connections", 100, "--depth", 8),
-                Case("push, 64 B, 1000 clients", all_of_them(), "push", "--connections", 1000, "--size", 64),
-                Case("handshakes, full", all_of_them(), "handshake", "--connections", 32),
-                Case("handshakes, resumed", all_of_them(), "handshake", "--connections", 32, "--resume")]
+        cases = [Case("echo, 20 B, 100 connections, depth 1", all_of_them(), "echo", "--connections", 100),
+                 Case("echo, 20 B, 100 connections, depth 8", all_of_them(), "echo", "--connections", 100, "--depth", 8),
+                 Case("push, 64 B, 1000 clients", all_of_them(), "push", "--connections", 1000, "--size", 64),
+                 Case("handshakes, full", all_of_them(), "handshake", "--connections", 32),
+                 Case("handshakes, resumed", all_of_them(), "handshake", "--connections", 32, "--resume")]
+        if full:
+            asked = [Tidegate(tls=True, route="app"), Limit(tls=True, app=True)]
+            told = [Tidegate(tls=True), Limit(tls=True), Nginx("nginx, nchan, one publish", tls=True, load=["--broadcast"])]
+            cases += [Case("a message to a back end and back, 100 connections", asked, "echo", "--connections", 100),
+                      Case("a message to each of 1000 clients", told, "fanout", "--connections", 1000, "--publishers", 64)]
+        return cases
 
 
 class Proxy(Scenario):
