@@ -3,19 +3,14 @@
 #include "routes/jsontext.h"
 #include "server/base/codec.h"
 
-/* One pass over a document. Container number d (1 is the outermost) lies on the path when the first d - 1
- * steps lead to it. Invariant: live <= depth <= TG_JSONSCAN_DEPTH_MAX and live <= path->count. */
+/* One pass over a document. Functions take where they begin and return where they end, or NULL where the text
+ * is no JSON there, or nests too deep: `error` says which. */
 struct scanner {
-    const char *at, *end;
+    const char *end;
     const struct tg_jsonscan_path *path;
     bool lenient;
-    bool hit;         /* the next value is where the first `depth` steps lead */
-    size_t depth;     /* containers open */
-    size_t live;      /* of these, from the outermost on, those that lie on the path */
-    size_t index;     /* of the current item, when container `live` is an array */
-    const char *open; /* start of the container that was looked for, while it is open */
-    struct tg_jsonscan_value value;
-    uint64_t objects[TG_JSONSCAN_DEPTH_MAX / 64]; /* bit d - 1: container d is an object */
+    enum tg_err error;
+    struct tg_jsonscan_value value; /* what was found */
 };
 
 static bool is_digit(char c)
@@ -23,302 +18,358 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static void skip_blank(struct scanner *s)
+static inline const char *skip_blank(const struct scanner *s, const char *at)
 {
-    while (s->at < s->end && tg_jsontext_is_blank(*s->at)) {
-        s->at++;
+    while (at < s->end && (unsigned char)*at <= ' ' && tg_jsontext_is_blank(*at)) {
+        at++;
     }
+    return at;
 }
 
-/* What follows the backslash. */
-static bool take_escape(struct scanner *s, char quote)
+/* Behind the byte at `at`, and the blanks after it. */
+static inline const char *step_over(const struct scanner *s, const char *at)
 {
-    if (s->at == s->end) {
-        return false;
+    return skip_blank(s, at + 1);
+}
+
+/* ---- scalars ---- */
+
+/* What follows the backslash. */
+static const char *take_escape(const struct scanner *s, const char *at, char quote)
+{
+    if (at == s->end) {
+        return NULL;
     }
-    char c = *s->at++;
+    char c = *at++;
     if (c == 'u') {
-        if (s->end - s->at < 4) {
-            return false;
+        if (s->end - at < 4) {
+            return NULL;
         }
         for (int i = 0; i < 4; i++) {
-            if (tg_jsontext_hex(*s->at++) < 0) {
-                return false;
+            if (tg_jsontext_hex(*at++) < 0) {
+                return NULL;
             }
         }
-        return true;
+        return at;
     }
-    return c == quote || (c != '\0' && strchr("\"\\/bfnrt", c) != NULL);
+    return c == quote || (c != '\0' && strchr("\"\\/bfnrt", c) != NULL) ? at : NULL;
 }
 
 /* A string from its opening quote on; *body is what stands between the quotes. */
-static bool take_string(struct scanner *s, struct tg_slice *body, bool *escaped)
+static const char *take_string(const struct scanner *s, const char *at, struct tg_slice *body, bool *escaped)
 {
-    const char quote = *s->at++;
-    const char *start = s->at;
+    const char quote = *at++;
+    const char *start = at;
     uint64_t high = 0;
-    bool any_escape = false;
+    *escaped = false;
     for (;;) {
-        const char *stop = tg_jsontext_skip(s->at, s->end, quote, &high);
-        if (stop == s->end || (unsigned char)*stop < 0x20) {
-            return false;
+        at = tg_jsontext_skip(at, s->end, quote, &high);
+        if (at == s->end || (unsigned char)*at < 0x20) {
+            return NULL;
         }
-        s->at = stop + 1;
-        if (*stop == quote) {
-            *body = tg_slice_make(start, (size_t)(stop - start));
-            *escaped = any_escape;
-            return high == 0 || tg_utf8_valid(*body);
+        if (*at == quote) {
+            *body = tg_slice_make(start, (size_t)(at - start));
+            return high == 0 || tg_utf8_valid(*body) ? at + 1 : NULL;
         }
-        any_escape = true;
-        if (!take_escape(s, quote)) {
-            return false;
+        *escaped = true;
+        at = take_escape(s, at + 1, quote);
+        if (at == NULL) {
+            return NULL;
         }
     }
 }
 
-static bool take_digits(struct scanner *s)
+/* NULL: there are none. */
+static const char *take_digits(const struct scanner *s, const char *at)
 {
-    const char *start = s->at;
-    while (s->at < s->end && is_digit(*s->at)) {
-        s->at++;
+    const char *start = at;
+    while (at < s->end && is_digit(*at)) {
+        at++;
     }
-    return s->at > start;
+    return at > start ? at : NULL;
 }
 
-static bool take_number(struct scanner *s, enum tg_json_type *type)
+static const char *take_exponent(const struct scanner *s, const char *at)
+{
+    if (at < s->end && (*at == '+' || *at == '-')) {
+        at++;
+    }
+    return take_digits(s, at);
+}
+
+static const char *take_number(const struct scanner *s, const char *at, enum tg_json_type *type)
 {
     *type = TG_JSON_INTEGER;
-    if (*s->at == '-') {
-        s->at++;
-    }
-    if (s->at < s->end && *s->at == '0') {
-        s->at++;
-    } else if (!take_digits(s)) {
-        return false;
-    }
-    if (s->at < s->end && *s->at == '.') {
-        s->at++;
+    at += *at == '-';
+    at = at < s->end && *at == '0' ? at + 1 : take_digits(s, at);
+    if (at != NULL && at < s->end && *at == '.') {
         *type = TG_JSON_REAL;
-        if (!take_digits(s)) {
-            return false;
-        }
+        at = take_digits(s, at + 1);
     }
-    if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
-        s->at++;
+    if (at != NULL && at < s->end && (*at | 0x20) == 'e') {
         *type = TG_JSON_REAL;
-        if (s->at < s->end && (*s->at == '+' || *s->at == '-')) {
-            s->at++;
-        }
-        return take_digits(s);
+        at = take_exponent(s, at + 1);
     }
-    return true;
+    return at;
 }
 
-static bool take_word(struct scanner *s, struct tg_slice word)
+static const char *take_word(const struct scanner *s, const char *at, struct tg_slice word)
 {
-    if (!tg_slice_starts(tg_slice_make(s->at, (size_t)(s->end - s->at)), word)) {
-        return false;
-    }
-    s->at += word.len;
-    return true;
+    return tg_slice_starts(tg_slice_make(at, (size_t)(s->end - at)), word) ? at + word.len : NULL;
 }
 
-static bool take_scalar(struct scanner *s, struct tg_jsonscan_value *value)
+static const char *take_scalar(const struct scanner *s, const char *at, struct tg_jsonscan_value *value)
 {
     struct tg_slice body;
-    switch (*s->at) {
+    switch (*at) {
     case '\'':
         if (!s->lenient) {
-            return false;
+            return NULL;
         }
         /* fall through */
     case '"':
         value->type = TG_JSON_STRING;
-        return take_string(s, &body, &value->escaped);
+        return take_string(s, at, &body, &value->escaped);
     case 't':
         value->type = TG_JSON_BOOL;
-        return take_word(s, TG_LIT("true"));
+        return take_word(s, at, TG_LIT("true"));
     case 'f':
         value->type = TG_JSON_BOOL;
-        return take_word(s, TG_LIT("false"));
+        return take_word(s, at, TG_LIT("false"));
     case 'n':
         value->type = TG_JSON_NULL;
-        return take_word(s, TG_LIT("null"));
+        return take_word(s, at, TG_LIT("null"));
     default:
-        return take_number(s, &value->type);
+        return take_number(s, at, &value->type);
     }
 }
 
-static bool in_object(const struct scanner *s)
-{
-    size_t bit = s->depth - 1;
-    return (s->objects[bit / 64] >> (bit % 64) & 1) != 0;
-}
-
-static enum tg_err open_container(struct scanner *s)
-{
-    bool object = *s->at == '{';
-    if (s->depth == TG_JSONSCAN_DEPTH_MAX) {
-        return TG_ELIMIT;
-    }
-    if (s->hit && s->depth == s->path->count) {
-        s->open = s->at;
-        s->value = (struct tg_jsonscan_value){.found = true, .type = object ? TG_JSON_OBJECT : TG_JSON_ARRAY};
-    } else if (s->hit) {
-        s->live = s->depth + 1;
-        s->index = 0;
-    }
-    uint64_t bit = UINT64_C(1) << (s->depth % 64);
-    uint64_t *word = &s->objects[s->depth / 64];
-    *word = object ? *word | bit : *word & ~bit;
-    s->depth++;
-    s->at++;
-    return TG_OK;
-}
-
-static void close_container(struct scanner *s)
-{
-    s->at++;
-    s->depth--;
-    if (s->open != NULL && s->depth == s->path->count) {
-        s->value.raw = tg_slice_make(s->open, (size_t)(s->at - s->open));
-        s->open = NULL;
-    }
-    if (s->live > s->depth) {
-        s->live = s->depth;
-        if (s->live > 0) {
-            s->index = s->path->steps[s->live - 1].index;
-        }
-    }
-}
-
-/* A value's first half: all of a scalar, the opening of a container. */
-static enum tg_err take_value(struct scanner *s)
-{
-    skip_blank(s);
-    if (s->at == s->end) {
-        return TG_ESYNTAX;
-    }
-    if (*s->at == '{' || *s->at == '[') {
-        return open_container(s);
-    }
-    struct tg_jsonscan_value value = {.found = true, .raw = tg_slice_make(s->at, 0)};
-    if (!take_scalar(s, &value)) {
-        return TG_ESYNTAX;
-    }
-    if (s->hit && s->depth == s->path->count) {
-        value.raw.len = (size_t)(s->at - value.raw.ptr);
-        s->value = value;
-    }
-    return TG_OK;
-}
+/* ---- members ---- */
 
 static bool is_name_char(char c)
 {
     return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '$' || c == '-';
 }
 
-static bool take_bare_name(struct scanner *s, struct tg_slice *name)
+static const char *take_bare_name(const struct scanner *s, const char *at, struct tg_slice *name)
 {
-    const char *start = s->at;
-    if (is_digit(*start) || *start == '-') {
-        return false;
+    const char *start = at;
+    if (is_digit(*at) || *at == '-') {
+        return NULL;
     }
-    while (s->at < s->end && is_name_char(*s->at)) {
-        s->at++;
+    while (at < s->end && is_name_char(*at)) {
+        at++;
     }
-    *name = tg_slice_make(start, (size_t)(s->at - start));
-    return name->len > 0;
+    *name = tg_slice_make(start, (size_t)(at - start));
+    return at > start ? at : NULL;
 }
 
-/* A member's name and colon. */
-static bool enter_member(struct scanner *s)
+/* A member's name and colon, up to its value. */
+static inline const char *take_name(const struct scanner *s, const char *at, struct tg_slice *name,
+                                    bool *escaped)
 {
-    struct tg_slice name;
-    bool escaped = false;
-    skip_blank(s);
-    if (s->at == s->end) {
+    if (at == s->end) {
+        return NULL;
+    }
+    *escaped = false;
+    if (*at == '"' || (s->lenient && *at == '\'')) {
+        at = take_string(s, at, name, escaped);
+    } else {
+        at = s->lenient ? take_bare_name(s, at, name) : NULL;
+    }
+    if (at == NULL) {
+        return NULL;
+    }
+    at = skip_blank(s, at);
+    return at < s->end && *at == ':' ? step_over(s, at) : NULL;
+}
+
+/* ---- values off the path ---- */
+
+/* Containers within one that is passed. Invariant: bit d of `objects` says of container d whether it is an
+ * object, d < depth <= TG_JSONSCAN_DEPTH_MAX. */
+struct nest {
+    size_t depth;
+    uint64_t objects[TG_JSONSCAN_DEPTH_MAX / 64];
+};
+
+static bool in_object(const struct nest *nest)
+{
+    size_t bit = nest->depth - 1;
+    return (nest->objects[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+static bool open_nested(struct nest *nest, bool object)
+{
+    if (nest->depth == TG_JSONSCAN_DEPTH_MAX) {
         return false;
     }
-    if (*s->at == '"' || (s->lenient && *s->at == '\'')) {
-        if (!take_string(s, &name, &escaped)) {
-            return false;
-        }
-    } else if (!s->lenient || !take_bare_name(s, &name)) {
-        return false;
-    }
-    skip_blank(s);
-    if (s->at == s->end || *s->at != ':') {
-        return false;
-    }
-    s->at++;
-    s->hit = false;
-    if (s->live == s->depth) {
-        const struct tg_jsonscan_step *step = &s->path->steps[s->depth - 1];
-        s->hit = step->name.ptr != NULL &&
-                 (escaped ? tg_jsontext_eq(name, step->name) : tg_slice_eq(name, step->name));
-        if (s->hit) {
-            s->value = (struct tg_jsonscan_value){0}; /* an earlier member of that name no longer counts */
-        }
-    }
+    uint64_t bit = UINT64_C(1) << (nest->depth % 64);
+    uint64_t *word = &nest->objects[nest->depth / 64];
+    *word = object ? *word | bit : *word & ~bit;
+    nest->depth++;
     return true;
 }
 
-static void enter_item(struct scanner *s, bool first)
+/* From behind a value, or behind the opening of a container when `fresh`, to the next value, or behind the
+ * end of container `base`. */
+static const char *advance(const struct scanner *s, const char *at, struct nest *nest, size_t base,
+                           bool fresh)
 {
-    s->hit = false;
-    if (s->live == s->depth) {
-        const struct tg_jsonscan_step *step = &s->path->steps[s->depth - 1];
-        s->index = first ? 0 : s->index + 1;
-        s->hit = step->name.ptr == NULL && step->index == s->index;
-    }
-}
-
-/* From behind a value, or behind the opening of a container when `fresh`, to the next value or the document's
- * end. */
-static bool advance(struct scanner *s, bool fresh)
-{
-    while (s->depth > 0) {
-        bool object = in_object(s);
-        skip_blank(s);
-        if (s->at == s->end) {
-            return false;
+    struct tg_slice name;
+    bool escaped;
+    while (nest->depth > base) {
+        bool object = in_object(nest);
+        at = skip_blank(s, at);
+        if (at == s->end) {
+            return NULL;
         }
-        if (*s->at == (object ? '}' : ']')) {
-            close_container(s);
+        if (*at == (object ? '}' : ']')) {
+            at++;
+            nest->depth--;
             fresh = false;
             continue;
         }
-        if (!fresh && *s->at++ != ',') {
-            return false;
+        if (!fresh) {
+            if (*at != ',') {
+                return NULL;
+            }
+            at = step_over(s, at);
         }
-        if (object) {
-            return enter_member(s);
-        }
-        enter_item(s, fresh);
-        return true;
+        return object ? take_name(s, at, &name, &escaped) : at;
     }
-    return true;
+    return at;
+}
+
+/* A container with `base` others around it. */
+static const char *pass_container(struct scanner *s, const char *at, size_t base)
+{
+    struct nest nest = {.depth = base};
+    struct tg_jsonscan_value ignored;
+    do {
+        bool opens = at < s->end && (*at == '{' || *at == '[');
+        if (at == s->end) {
+            return NULL;
+        }
+        if (opens && !open_nested(&nest, *at == '{')) {
+            s->error = TG_ELIMIT;
+            return NULL;
+        }
+        at = opens ? at + 1 : take_scalar(s, at, &ignored);
+        at = at != NULL ? advance(s, at, &nest, base, opens) : NULL;
+    } while (at != NULL && nest.depth > base);
+    return at;
+}
+
+/* Any value with `depth` containers around it; its type and whether it has escapes go to *value. */
+static inline const char *pass_value(struct scanner *s, const char *at, size_t depth,
+                                     struct tg_jsonscan_value *value)
+{
+    if (at == s->end) {
+        return NULL;
+    }
+    if (*at == '{' || *at == '[') {
+        value->type = *at == '{' ? TG_JSON_OBJECT : TG_JSON_ARRAY;
+        return pass_container(s, at, depth);
+    }
+    return take_scalar(s, at, value);
+}
+
+/* ---- along the path ---- */
+
+static const char *take_target(struct scanner *s, const char *at)
+{
+    struct tg_jsonscan_value value = {.found = true};
+    const char *end = pass_value(s, at, s->path->count, &value);
+    if (end != NULL) {
+        value.raw = tg_slice_make(at, (size_t)(end - at));
+        s->value = value;
+    }
+    return end;
+}
+
+static const char *take_value(struct scanner *s, const char *at, size_t steps);
+
+/* The members of an object whose opening brace is at `at`; `steps` steps of the path lead to it, and the next
+ * is a name. */
+static const char *take_members(struct scanner *s, const char *at, size_t steps)
+{
+    const struct tg_slice wanted = s->path->steps[steps].name;
+    struct tg_jsonscan_value ignored;
+    at = step_over(s, at);
+    if (at < s->end && *at == '}') {
+        return at + 1;
+    }
+    for (;;) {
+        struct tg_slice name;
+        bool escaped;
+        at = take_name(s, at, &name, &escaped);
+        if (at == NULL) {
+            return NULL;
+        }
+        if (escaped ? tg_jsontext_eq(name, wanted) : tg_slice_eq(name, wanted)) {
+            s->value = (struct tg_jsonscan_value){0}; /* an earlier member of that name no longer counts */
+            at = take_value(s, at, steps + 1);
+        } else {
+            at = pass_value(s, at, steps + 1, &ignored);
+        }
+        if (at == NULL || (at = skip_blank(s, at)) == s->end) {
+            return NULL;
+        }
+        if (*at == '}') {
+            return at + 1;
+        }
+        if (*at != ',') {
+            return NULL;
+        }
+        at = step_over(s, at);
+    }
+}
+
+/* Likewise the items of an array, and the next step is an index. */
+static const char *take_items(struct scanner *s, const char *at, size_t steps)
+{
+    const size_t wanted = s->path->steps[steps].index;
+    struct tg_jsonscan_value ignored;
+    at = step_over(s, at);
+    if (at < s->end && *at == ']') {
+        return at + 1;
+    }
+    for (size_t index = 0;; index++) {
+        at = index == wanted ? take_value(s, at, steps + 1) : pass_value(s, at, steps + 1, &ignored);
+        if (at == NULL || (at = skip_blank(s, at)) == s->end) {
+            return NULL;
+        }
+        if (*at == ']') {
+            return at + 1;
+        }
+        if (*at != ',') {
+            return NULL;
+        }
+        at = step_over(s, at);
+    }
+}
+
+/* A value to which the first `steps` steps of the path lead. A path has at most TG_JSONSCAN_DEPTH_MAX steps,
+ * so that none on it nests too deep. */
+static const char *take_value(struct scanner *s, const char *at, size_t steps)
+{
+    struct tg_jsonscan_value ignored;
+    if (steps == s->path->count) {
+        return take_target(s, at);
+    }
+    bool named = s->path->steps[steps].name.ptr != NULL;
+    if (at < s->end && *at == (named ? '{' : '[')) {
+        return named ? take_members(s, at, steps) : take_items(s, at, steps);
+    }
+    return pass_value(s, at, steps, &ignored);
 }
 
 /* The whole document, once. */
-static enum tg_err scan_document(struct scanner *s)
+static enum tg_err scan_document(struct scanner *s, const char *at)
 {
-    if (s->at == s->end) {
-        return TG_ESYNTAX;
-    }
-    do {
-        size_t depth = s->depth;
-        enum tg_err err = take_value(s);
-        if (err != TG_OK) {
-            return err;
-        }
-        if (!advance(s, s->depth > depth)) {
-            return TG_ESYNTAX;
-        }
-    } while (s->depth > 0);
-    skip_blank(s);
-    return s->at == s->end ? TG_OK : TG_ESYNTAX;
+    at = at != s->end ? take_value(s, skip_blank(s, at), 0) : NULL;
+    return at != NULL && skip_blank(s, at) == s->end ? TG_OK : s->error;
 }
 
 /* A value that ended before the end of the text, at which a number may have lost digits. */
@@ -330,12 +381,11 @@ static bool ended_before(const struct tg_jsonscan_value *value, const char *end)
 static enum tg_err scan(struct tg_slice text, const struct tg_jsonscan_path *path, enum tg_jsonscan_mode mode,
                         struct tg_jsonscan_value *out)
 {
-    struct scanner s = {.at = text.ptr,
-                        .end = text.len > 0 ? text.ptr + text.len : text.ptr,
+    struct scanner s = {.end = text.len > 0 ? text.ptr + text.len : text.ptr,
                         .path = path,
                         .lenient = mode == TG_JSONSCAN_LENIENT,
-                        .hit = true};
-    enum tg_err err = scan_document(&s);
+                        .error = TG_ESYNTAX};
+    enum tg_err err = scan_document(&s, text.ptr);
     if (err == TG_ESYNTAX && mode == TG_JSONSCAN_CUT && ended_before(&s.value, s.end)) {
         err = TG_OK;
     }

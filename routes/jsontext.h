@@ -15,6 +15,12 @@ static inline uint64_t tg_jsontext_zero_bytes(uint64_t v)
     return (v - TG_EACH_BYTE(1)) & ~v & TG_EACH_BYTE(0x80);
 }
 
+/* The bytes of a word that lie before the lowest one marked: as a mask. */
+static inline uint64_t tg_jsontext_before(uint64_t marks)
+{
+    return (marks & -marks) - 1;
+}
+
 /* The first byte that ends a run of plain string characters: the quote, `\` or a control character; or end.
  * Eight bytes at a time, more in long strings. Sets a bit of *high when it passes a byte >= 0x80. */
 static inline const char *tg_jsontext_skip(const char *at, const char *end, char quote, uint64_t *high)
@@ -28,8 +34,15 @@ static inline const char *tg_jsontext_skip(const char *at, const char *end, char
         uint64_t v;
         memcpy(&v, at, 8);
         uint64_t control = (v - TG_EACH_BYTE(0x20)) & ~v & TG_EACH_BYTE(0x80);
-        if ((control | tg_jsontext_zero_bytes(v ^ quotes) | tg_jsontext_zero_bytes(v ^ escapes)) != 0) {
+        uint64_t ends = control | tg_jsontext_zero_bytes(v ^ quotes) | tg_jsontext_zero_bytes(v ^ escapes);
+        if (ends != 0) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            /* What a borrow marks in error lies behind the first that is marked rightly. */
+            *high |= seen | (v & tg_jsontext_before(ends) & TG_EACH_BYTE(0x80));
+            return at + __builtin_ctzll(ends) / 8;
+#else
             break;
+#endif
         }
         seen |= v & TG_EACH_BYTE(0x80);
         at += 8;
