@@ -4,6 +4,7 @@
 #include "connmgr/uplink.h"
 #include "connmgr/peers.h"
 #include "connmgr/push.h"
+#include "connmgr/seen.h"
 #include "connmgr/wire.h"
 
 /* Envelopes between nodes (docs/cluster.md): PUBLISH to the inbox channel of the worker that they are for.
@@ -42,6 +43,7 @@ struct redis_port {
     bool quitting;   /* the inbox is being closed for good */
     struct tg_timer probe;
     struct tg_buf out;
+    struct tg_seen seen;
     tg_bus_deliver_fn *deliver;
     void *arg;
     struct tg_cluster_counters *counters;
@@ -187,11 +189,13 @@ static void redis_suspect(struct tg_bus_port *base, uint32_t node)
 /* ---- the inbox ---- */
 
 /* A question that comes after its asker gave up must change nothing: the caller has been told that nobody
- * knows, and may have sent the next. */
-static bool in_time(const struct redis_port *port, struct tg_envelope *envelope, int64_t expires_ms)
+ * knows, and may have sent the next. Nor must one that comes twice: servers of a Cluster pass on to each
+ * other what is published, also to where the inbox has moved meanwhile. */
+static bool in_time(struct redis_port *port, struct tg_envelope *envelope, int64_t expires_ms)
 {
-    int64_t left = expires_ms - redis_now_ms(port);
-    if (left <= 0 || port->node == 0) {
+    int64_t now = redis_now_ms(port), left = expires_ms - now;
+    if (left <= 0 || port->node == 0 ||
+        !tg_seen_take(&port->seen, envelope->from, envelope->correlation, expires_ms, now)) {
         return false;
     }
     envelope->timeout_ms = (uint64_t)left < envelope->timeout_ms ? (uint64_t)left : envelope->timeout_ms;
