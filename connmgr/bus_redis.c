@@ -82,15 +82,21 @@ static void answer_for(const struct question *question, enum tg_push_outcome out
     }
 }
 
+/* Of a node that the question has perhaps not reached. In a Cluster the asker waits for an answer all the
+ * same. */
 static void on_state(void *arg, enum tg_node_state state)
 {
     struct question *question = arg;
-    answer_for(question, state == TG_NODE_DEAD ? TG_PUSH_GONE : TG_PUSH_UNREACHABLE);
+    if (state == TG_NODE_DEAD) {
+        answer_for(question, TG_PUSH_GONE);
+    } else if (!tg_uplink_counts_part(question->port->link)) {
+        answer_for(question, TG_PUSH_UNREACHABLE);
+    }
     free(question);
 }
 
-/* How many subscribers have got it. Where the connection broke, the question may yet arrive: the asker waits
- * until it has expired, so that what it says of it stays true. */
+/* How many subscribers have got it: in a Cluster, of those at one server. Where the connection broke, the
+ * question may yet arrive: the asker waits until it has expired, so that what it says of it stays true. */
 static void on_published(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
 {
     struct question *question = arg;
@@ -98,7 +104,7 @@ static void on_published(void *arg, enum tg_err err, const struct tg_redis_reply
     if (nobody && tg_peers_ask(question->port->peers, question->node, on_state, question) == TG_OK) {
         return;
     }
-    if (nobody || err == TG_EDENIED) {
+    if ((nobody && !tg_uplink_counts_part(question->port->link)) || err == TG_EDENIED) {
         answer_for(question, TG_PUSH_UNREACHABLE);
     }
     free(question);

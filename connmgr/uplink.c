@@ -303,6 +303,11 @@ enum tg_err tg_uplink_publish(struct tg_uplink *link, struct tg_slice channel, s
     return tg_redis_site_publish(link->site, channel, payload, done, arg);
 }
 
+bool tg_uplink_counts_part(const struct tg_uplink *link)
+{
+    return tg_redis_site_counts_part(link->site);
+}
+
 void tg_uplink_flush(struct tg_uplink *link)
 {
     tg_redis_site_flush(link->site);

@@ -36,9 +36,11 @@ const char *tg_uplink_problem(const struct tg_uplink *link);
 /* As tg_redis_command. The second word is the key; a command of one word goes where the index is. */
 enum tg_err tg_uplink_command(struct tg_uplink *link, const struct tg_slice *words, size_t count,
                               tg_redis_reply_fn *done, void *arg) TG_MUST_CHECK;
-/* To the inboxes that listen to the channel. As tg_redis_command. */
+/* As tg_redis_site_publish. */
 enum tg_err tg_uplink_publish(struct tg_uplink *link, struct tg_slice channel, struct tg_slice payload,
                               tg_redis_reply_fn *done, void *arg) TG_MUST_CHECK;
+/* As tg_redis_site_counts_part. */
+bool tg_uplink_counts_part(const struct tg_uplink *link);
 /* Runs a script by its digest; a server that does not know it gets its text. All keys lie where the first
  * does. As tg_redis_command. */
 enum tg_err tg_uplink_script(struct tg_uplink *link, enum tg_script script, const struct tg_slice *keys,

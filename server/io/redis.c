@@ -52,7 +52,9 @@ void tg_redis_fail(struct tg_redis *redis, enum tg_err err, const char *why, str
     }
     disconnect(redis);
     redis->state = TG_REDIS_PAUSING;
-    redis->next_pause_ms = pause * 2 < redis->options.pause_max_ms ? pause * 2 : redis->options.pause_max_ms;
+    redis->next_pause_ms = pause == 0                                ? redis->options.pause_min_ms
+                           : pause * 2 < redis->options.pause_max_ms ? pause * 2
+                                                                     : redis->options.pause_max_ms;
     tg_timer_start(redis->options.loop, &redis->timer, jittered(redis, pause));
     tg_redis_drop_pending(redis, err);
     bool outer = redis->calling;
@@ -251,10 +253,15 @@ static bool is_placed(const struct tg_redis *redis)
     return redis->place.port != 0 || redis->options.url->path.len > 0;
 }
 
-static bool set_place(struct tg_redis *redis, struct tg_redis_place place)
+bool tg_redis_is_at(const struct tg_redis *redis, struct tg_redis_place place)
 {
     bool same = redis->place.port == place.port && tg_slice_eq(redis->place.host, place.host);
-    if (same || place.port == 0 || place.host.len == 0 || place.host.len > sizeof redis->host) {
+    return same || place.port == 0 || place.host.len == 0 || place.host.len > sizeof redis->host;
+}
+
+static bool set_place(struct tg_redis *redis, struct tg_redis_place place)
+{
+    if (tg_redis_is_at(redis, place)) {
         return false;
     }
     memcpy(redis->host, place.host.ptr, place.host.len);
@@ -268,8 +275,9 @@ void tg_redis_move(struct tg_redis *redis, struct tg_redis_place place)
     if (!set_place(redis, place)) {
         return;
     }
-    redis->next_pause_ms = redis->options.pause_min_ms;
+    redis->next_pause_ms = 0;
     if (redis->state == TG_REDIS_PAUSING) {
+        redis->next_pause_ms = redis->options.pause_min_ms;
         tg_timer_start(redis->options.loop, &redis->timer, 0);
     } else {
         tg_redis_reset(redis, "the server is another one now");

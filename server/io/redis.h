@@ -99,6 +99,8 @@ enum tg_err tg_redis_command(struct tg_redis *redis, const struct tg_slice *word
 void tg_redis_flush(struct tg_redis *redis);
 /* The server is there, from now on: a connection to another place is given up, and an attempt begins soon. */
 void tg_redis_move(struct tg_redis *redis, struct tg_redis_place place);
+/* Whether a move there would change nothing. */
+bool tg_redis_is_at(const struct tg_redis *redis, struct tg_redis_place place);
 /* Breaks the connection in the next pass, to begin anew. why: a static text for tg_redis_problem. */
 void tg_redis_reset(struct tg_redis *redis, const char *why);
 

@@ -18,7 +18,7 @@ struct call {
     uint64_t deadline_ms, due_ms;
     unsigned attempts;
     uint16_t slot;
-    bool waits;
+    uint8_t kind; /* TG_REDIS_COMMANDS or TG_REDIS_PUBLISHES */
     tg_redis_reply_fn *done;
     void *arg;
     size_t count;
@@ -35,6 +35,11 @@ static uint64_t now_ms(const struct tg_redis_cluster *cluster)
     return tg_loop_now_ms(cluster->base.options.loop);
 }
 
+static struct tg_redis_lane *lane_of(const struct call *call)
+{
+    return &call->cluster->lanes[call->slot][call->kind];
+}
+
 static void finish(struct call *call, enum tg_err err, const struct tg_redis_reply *reply)
 {
     call->cluster->call_count--;
@@ -46,7 +51,7 @@ static void finish(struct call *call, enum tg_err err, const struct tg_redis_rep
 
 /* ---- waiting ---- */
 
-/* Calls of one slot keep their order: one that has to be sent again is before those made after it. */
+/* Calls of one lane keep their order: one that has to be sent again is before those made after it. */
 static void wait(struct call *call, uint64_t after_ms)
 {
     struct tg_redis_cluster *cluster = call->cluster;
@@ -55,17 +60,15 @@ static void wait(struct call *call, uint64_t after_ms)
         at = at->prev;
     }
     tg_list_append(at->next, &call->node);
-    call->waits = true;
     call->due_ms = now_ms(cluster) + after_ms;
-    cluster->slots[call->slot].waiting++;
+    lane_of(call)->waiting++;
     tg_redis_cluster_release(cluster);
 }
 
 static void stop_waiting(struct call *call)
 {
     tg_list_remove(&call->node);
-    call->waits = false;
-    call->cluster->slots[call->slot].waiting--;
+    lane_of(call)->waiting--;
 }
 
 void tg_redis_cluster_release(struct tg_redis_cluster *cluster)
@@ -94,8 +97,11 @@ static void on_reply(void *arg, enum tg_err err, const struct tg_redis_reply *re
     struct tg_redis_place place = {0};
     uint16_t slot = call->slot;
     server->in_flight--;
-    cluster->slots[call->slot].in_flight--;
+    lane_of(call)->in_flight--;
     tg_redis_cluster_release(cluster);
+    if (call->kind == TG_REDIS_PUBLISHES && err == TG_OK && tg_redis_reply_integer(reply) == 0) {
+        tg_redis_cluster_look(cluster); /* a replica does not say that it is one */
+    }
     enum tg_redis_redirection kind =
         err == TG_EDENIED ? tg_redis_redirection(tg_redis_reply_text(reply), &slot, &place) : TG_REDIS_STAY;
     if (kind == TG_REDIS_STAY || slot != call->slot || call->attempts >= ATTEMPTS_MAX || cluster->closed) {
@@ -135,20 +141,20 @@ static enum tg_err send_to(struct call *call, struct tg_redis_server *server)
         call->server = server;
         call->ask = NULL;
         server->in_flight++;
-        call->cluster->slots[call->slot].in_flight++;
+        lane_of(call)->in_flight++;
     }
     return err;
 }
 
-/* Whether the calls of the slot that wait may go, this time. */
+/* Whether the calls of the lane that wait may go, this time. */
 static bool may_go(struct tg_redis_cluster *cluster, const struct call *call)
 {
-    struct tg_redis_slot *slot = &cluster->slots[call->slot];
-    if (slot->pass != cluster->pass) {
-        slot->pass = cluster->pass;
-        slot->held = slot->in_flight > 0; /* what was sent before may yet come back */
+    struct tg_redis_lane *lane = lane_of(call);
+    if (lane->pass != cluster->pass) {
+        lane->pass = cluster->pass;
+        lane->held = lane->in_flight > 0; /* what was sent before may yet come back */
     }
-    return !slot->held && call->due_ms <= now_ms(cluster);
+    return !lane->held && call->due_ms <= now_ms(cluster);
 }
 
 static void release(struct tg_redis_cluster *cluster)
@@ -156,8 +162,7 @@ static void release(struct tg_redis_cluster *cluster)
     cluster->pass++;
     for (struct tg_list *node = cluster->waiting.next, *next = NULL; node != &cluster->waiting; node = next) {
         struct call *call = call_of(node);
-        struct tg_redis_slot *slot = &cluster->slots[call->slot];
-        struct tg_redis_server *server = call->ask != NULL ? call->ask : slot->server;
+        struct tg_redis_server *server = call->ask != NULL ? call->ask : cluster->owners[call->slot];
         next = node->next;
         if (now_ms(cluster) >= call->deadline_ms) {
             stop_waiting(call);
@@ -165,7 +170,7 @@ static void release(struct tg_redis_cluster *cluster)
         } else if (may_go(cluster, call) && server != NULL && send_to(call, server) == TG_OK) {
             stop_waiting(call);
         } else {
-            slot->held = true;
+            lane_of(call)->held = true;
         }
     }
     if (!tg_list_empty(&cluster->waiting)) {
@@ -208,15 +213,18 @@ static struct call *call_new(struct tg_redis_cluster *cluster, const struct tg_s
 
 /* ---- the table ---- */
 
+static const struct tg_redis_site_ops cluster_ops;
+
 static enum tg_err cluster_command(struct tg_redis_site *site, struct tg_slice key,
                                    const struct tg_slice *words, size_t count, tg_redis_reply_fn *done,
                                    void *arg)
 {
     struct tg_redis_cluster *cluster = (struct tg_redis_cluster *)site;
     uint16_t number = tg_redis_slot(key);
-    struct tg_redis_slot *slot = &cluster->slots[number];
-    if (cluster->closed || slot->server == NULL ||
-        (slot->waiting == 0 && !tg_redis_up(slot->server->redis))) {
+    struct tg_redis_server *owner = cluster->owners[number];
+    bool published = tg_slice_eq(words[0], cluster_ops.publish);
+    struct tg_redis_lane *lane = &cluster->lanes[number][published ? TG_REDIS_PUBLISHES : TG_REDIS_COMMANDS];
+    if (cluster->closed || owner == NULL || (lane->waiting == 0 && !tg_redis_up(owner->redis))) {
         return TG_ECLOSED;
     }
     if (cluster->call_count >= site->options.max_pending) {
@@ -227,13 +235,14 @@ static enum tg_err cluster_command(struct tg_redis_site *site, struct tg_slice k
         return TG_ENOMEM;
     }
     call->slot = number;
+    call->kind = published ? TG_REDIS_PUBLISHES : TG_REDIS_COMMANDS;
     call->done = done;
     call->arg = arg;
     call->deadline_ms = now_ms(cluster) + site->options.command_timeout_ms;
-    if (slot->waiting > 0) {
+    if (lane->waiting > 0) {
         wait(call, 0);
     } else {
-        enum tg_err err = send_to(call, slot->server);
+        enum tg_err err = send_to(call, owner);
         if (err != TG_OK) {
             free(call);
             return err;
@@ -254,7 +263,7 @@ static void cluster_flush(struct tg_redis_site *site)
 static struct tg_redis_place cluster_place(const struct tg_redis_site *site, struct tg_slice channel)
 {
     const struct tg_redis_cluster *cluster = (const struct tg_redis_cluster *)site;
-    const struct tg_redis_server *server = cluster->slots[tg_redis_slot(channel)].server;
+    const struct tg_redis_server *server = cluster->owners[tg_redis_slot(channel)];
     return server != NULL && channel.len > 0 ? server->place : (struct tg_redis_place){0};
 }
 
@@ -269,7 +278,7 @@ static bool cluster_redirected(struct tg_redis_site *site, struct tg_redis_place
         const struct tg_redis_server who = {.place = sayer};
         tg_redis_cluster_learn(cluster, slot, place, &who);
     }
-    return kind != TG_REDIS_STAY;
+    return kind == TG_REDIS_MOVED || kind == TG_REDIS_LATER; /* ASK: a channel moves when its slot has */
 }
 
 static void cluster_close(struct tg_redis_site *site)
@@ -293,6 +302,9 @@ static const struct tg_redis_site_ops cluster_ops = {
     .close = cluster_close,
     .publish = TG_LIT_INIT("SPUBLISH"),
     .subscribe = TG_LIT_INIT("SSUBSCRIBE"),
+    .unsubscribe = TG_LIT_INIT("SUNSUBSCRIBE"),
+    .check = TG_LIT_INIT("EXISTS"), /* a replica redirects what has a key */
+    .counts_part = true,
 };
 
 enum tg_err tg_redis_cluster_new(const struct tg_redis_options *options,

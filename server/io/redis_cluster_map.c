@@ -7,7 +7,7 @@ enum {
     SERVERS_MAX = 512,
     CALM = 5,    /* looks_ms between two looks when all is well */
     HURRY = 4,   /* a part of it when not */
-    SOON_MS = 10 /* after a redirection: others come with it */
+    SOON_MS = 10 /* after a redirection: others come with it; doubles to the hurried */
 };
 
 static struct tg_redis_server *server_of(struct tg_list *node)
@@ -44,6 +44,19 @@ static void tell(struct tg_redis_cluster *cluster)
     }
 }
 
+/* The answer has come, or will not. */
+static void stop_looking(struct tg_redis_cluster *cluster, const struct tg_redis_server *server)
+{
+    bool again = cluster->looking == server && cluster->look_again;
+    if (cluster->looking == server) {
+        cluster->looking = NULL;
+        cluster->look_again = false;
+    }
+    if (again) {
+        tg_redis_cluster_look(cluster);
+    }
+}
+
 static void on_up(void *arg)
 {
     struct tg_redis_server *server = arg;
@@ -60,9 +73,7 @@ static void on_down(void *arg)
 {
     struct tg_redis_server *server = arg;
     struct tg_redis_cluster *cluster = server->cluster;
-    if (cluster->looking == server) {
-        cluster->looking = NULL;
-    }
+    stop_looking(cluster, server);
     if (cluster->base.up) {
         tell(cluster);
     } else if (!cluster->closed) {
@@ -119,9 +130,8 @@ static void drop(struct tg_redis_server *server)
     tg_redis_cluster_forget(cluster, server);
     tg_list_remove(&server->node);
     cluster->server_count--;
-    if (cluster->looking == server) {
-        cluster->looking = NULL;
-    }
+    stop_looking(cluster, server);
+    cluster->witness = cluster->witness == server ? NULL : cluster->witness;
     tg_redis_free(server->redis);
     free(server);
 }
@@ -148,8 +158,8 @@ static void note_owners(struct tg_redis_cluster *cluster)
         server_of(node)->owner = false;
     }
     for (size_t i = 0; i < TG_REDIS_SLOTS; i++) {
-        if (cluster->slots[i].server != NULL) {
-            cluster->slots[i].server->owner = true;
+        if (cluster->owners[i] != NULL) {
+            cluster->owners[i]->owner = true;
         }
     }
 }
@@ -166,11 +176,12 @@ void tg_redis_cluster_learn(struct tg_redis_cluster *cluster, uint16_t slot, str
                             const struct tg_redis_server *sayer)
 {
     struct tg_redis_server *server = tg_redis_cluster_server(cluster, place, sayer);
-    if (server == NULL || cluster->slots[slot].server == server) {
+    if (server == NULL || cluster->owners[slot] == server) {
         return;
     }
     server->asked = true;
-    cluster->slots[slot].server = server;
+    cluster->owners[slot] = server;
+    cluster->witness = tg_redis_cluster_server(cluster, sayer->place, NULL);
     changed(cluster);
     tg_redis_cluster_look(cluster); /* others have moved with it, perhaps */
 }
@@ -200,7 +211,7 @@ static void take_range(struct tg_redis_cluster *cluster, const struct tg_redis_r
     if (server != NULL) {
         server->asked = true;
         for (uint64_t i = first; i <= last; i++) {
-            cluster->slots[i].server = server;
+            cluster->owners[i] = server;
         }
     }
 }
@@ -213,19 +224,20 @@ static void on_slots(void *arg, enum tg_err err, const struct tg_redis_reply *re
     if (cluster->looking != sayer) {
         return;
     }
-    cluster->looking = NULL;
+    stop_looking(cluster, sayer);
     if (err != TG_OK || !cluster->state_ok || tg_redis_reply_count(reply) == 0) {
         (void)snprintf(cluster->problem, sizeof cluster->problem, "%.*s:%u: %.*s",
                        TG_FMT(tg_slice_head(sayer->place.host, 80)), (unsigned)sayer->place.port,
                        TG_FMT(err == TG_EDENIED ? tg_slice_head(tg_redis_reply_text(reply), 100)
                                                 : TG_LIT("the Cluster says that it is down")));
+        tg_redis_cluster_look(cluster);
         return;
     }
     for (struct tg_list *node = cluster->servers.next; node != &cluster->servers; node = node->next) {
         server_of(node)->asked = false;
     }
     for (size_t i = 0; i < TG_REDIS_SLOTS; i++) {
-        cluster->slots[i].server = NULL;
+        cluster->owners[i] = NULL;
     }
     for (size_t i = 0; i < tg_redis_reply_count(reply); i++) {
         take_range(cluster, tg_redis_reply_at(reply, i), sayer);
@@ -245,9 +257,14 @@ static void on_info(void *arg, enum tg_err err, const struct tg_redis_reply *rep
     }
 }
 
-/* The first that is up, and then the next. */
+/* Who has told of a change, which others may not know yet; else the first that is up, and then the next. */
 static struct tg_redis_server *someone(struct tg_redis_cluster *cluster)
 {
+    struct tg_redis_server *witness = cluster->witness;
+    cluster->witness = NULL;
+    if (witness != NULL && tg_redis_up(witness->redis)) {
+        return witness;
+    }
     for (struct tg_list *node = cluster->servers.next; node != &cluster->servers; node = node->next) {
         if (tg_redis_up(server_of(node)->redis)) {
             tg_list_remove(node);
@@ -286,21 +303,40 @@ static void seek(struct tg_redis_cluster *cluster)
     }
 }
 
+static uint64_t hurried(const struct tg_redis_cluster *cluster)
+{
+    uint64_t ms = cluster->base.options.look_ms / HURRY;
+    return ms > SOON_MS ? ms : SOON_MS;
+}
+
 static void on_look(struct tg_timer *timer)
 {
     struct tg_redis_cluster *cluster = TG_CONTAINER(timer, struct tg_redis_cluster, look);
-    uint64_t look_ms = cluster->base.options.look_ms;
-    uint64_t next = cluster->base.up ? look_ms * CALM : look_ms / HURRY;
-    tg_timer_start(cluster->base.options.loop, timer, next > SOON_MS ? next : SOON_MS);
+    uint64_t calm_ms = cluster->base.options.look_ms * CALM, hurry_ms = hurried(cluster);
+    tg_timer_start(cluster->base.options.loop, timer, cluster->base.up ? calm_ms : hurry_ms);
+    if (cluster->look_hurried) {
+        cluster->look_hurried = false;
+        cluster->look_again = cluster->looking != NULL;
+        cluster->looked_ms = tg_loop_now_ms(cluster->base.options.loop);
+        cluster->look_pause_ms =
+            cluster->look_pause_ms * 2 < hurry_ms ? cluster->look_pause_ms * 2 : hurry_ms;
+    }
     sweep(cluster);
     seek(cluster);
 }
 
 void tg_redis_cluster_look(struct tg_redis_cluster *cluster)
 {
-    if (!cluster->closed) {
-        tg_timer_start(cluster->base.options.loop, &cluster->look, SOON_MS);
+    uint64_t ago_ms = tg_loop_now_ms(cluster->base.options.loop) - cluster->looked_ms;
+    if (cluster->closed || cluster->look_hurried) {
+        return; /* the one that is due will see it */
     }
+    if (ago_ms >= 2 * cluster->look_pause_ms) { /* it is not one after the other */
+        cluster->look_pause_ms = SOON_MS;
+    }
+    uint64_t rest_ms = ago_ms < cluster->look_pause_ms ? cluster->look_pause_ms - ago_ms : 0;
+    cluster->look_hurried = true;
+    tg_timer_start(cluster->base.options.loop, &cluster->look, rest_ms > SOON_MS ? rest_ms : SOON_MS);
 }
 
 void tg_redis_cluster_start(struct tg_redis_cluster *cluster)
@@ -308,6 +344,7 @@ void tg_redis_cluster_start(struct tg_redis_cluster *cluster)
     (void)snprintf(cluster->problem, sizeof cluster->problem, "not connected yet");
     tg_list_init(&cluster->servers);
     tg_timer_init(&cluster->look, on_look);
+    cluster->look_pause_ms = SOON_MS;
     tg_timer_start(cluster->base.options.loop, &cluster->look, 0);
 }
 
@@ -316,7 +353,7 @@ void tg_redis_cluster_stop(struct tg_redis_cluster *cluster)
     cluster->closed = true;
     tg_timer_stop(&cluster->look);
     for (size_t i = 0; i < TG_REDIS_SLOTS; i++) {
-        cluster->slots[i].server = NULL;
+        cluster->owners[i] = NULL;
     }
     while (!tg_list_empty(&cluster->servers)) {
         drop(server_of(cluster->servers.next));

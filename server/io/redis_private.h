@@ -22,6 +22,7 @@ struct tg_redis_pending {
     tg_redis_reply_fn *done; /* NULL: nobody wants to know */
     void *arg;
     uint64_t sent_ns;
+    bool unsubscribes; /* its reply looks as what a server says when it ends a subscription of itself */
 };
 
 struct tg_redis {

@@ -119,6 +119,7 @@ enum tg_err tg_redis_send(struct tg_redis *redis, const struct tg_slice *words, 
     }
     pending->done = done;
     pending->arg = arg;
+    pending->unsubscribes = tg_slice_eq(words[0], TG_LIT("SUNSUBSCRIBE"));
     pending->sent_ns = tg_loop_now_ns();
     if (tg_list_empty(&redis->pending)) {
         tg_timer_start(redis->options.loop, &redis->watch, redis->options.command_timeout_ms);
@@ -227,15 +228,15 @@ static struct tg_slice kind_of(const redisReply *reply)
     return tg_slice_make(reply->element[0]->str, (size_t)reply->element[0]->len);
 }
 
-/* Whether it was something published, or the end of a subscription that nobody has ended: nobody here sends
- * SUNSUBSCRIBE. */
+/* Whether it was something published, or the end of a subscription that nobody here has ended. */
 static bool take_push(struct tg_redis *redis, const redisReply *reply)
 {
     const struct tg_redis_reply *ours = (const struct tg_redis_reply *)(const void *)reply;
     const struct tg_redis_events *events = redis->options.events;
     struct tg_slice kind = events->on_message != NULL ? kind_of(reply) : TG_EMPTY;
     bool message = tg_slice_eq(kind, TG_LIT("message")) || tg_slice_eq(kind, TG_LIT("smessage"));
-    bool dropped = events->on_dropped != NULL && tg_slice_eq(kind, TG_LIT("sunsubscribe"));
+    bool asked = !tg_list_empty(&redis->pending) && pending_of(redis->pending.next)->unsubscribes;
+    bool dropped = events->on_dropped != NULL && !asked && tg_slice_eq(kind, TG_LIT("sunsubscribe"));
     redis->calling = true;
     if (message) {
         events->on_message(redis->options.arg, tg_redis_reply_text(tg_redis_reply_at(ours, 1)),

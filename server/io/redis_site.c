@@ -61,6 +61,11 @@ enum tg_err tg_redis_site_publish(struct tg_redis_site *site, struct tg_slice ch
     return site->ops->command(site, channel, words, 3, done, arg);
 }
 
+bool tg_redis_site_counts_part(const struct tg_redis_site *site)
+{
+    return site->ops->counts_part;
+}
+
 void tg_redis_site_flush(struct tg_redis_site *site)
 {
     site->ops->flush(site);

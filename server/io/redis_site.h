@@ -34,9 +34,13 @@ const char *tg_redis_site_problem(const struct tg_redis_site *site);
 enum tg_err tg_redis_site_command(struct tg_redis_site *site, struct tg_slice key,
                                   const struct tg_slice *words, size_t count, tg_redis_reply_fn *done,
                                   void *arg) TG_MUST_CHECK;
-/* To the inboxes that listen to the channel; the reply is how many those are. As tg_redis_command. */
+/* To the inboxes that listen to the channel; the reply is how many those are, or some of them. As
+ * tg_redis_command. */
 enum tg_err tg_redis_site_publish(struct tg_redis_site *site, struct tg_slice channel,
                                   struct tg_slice payload, tg_redis_reply_fn *done, void *arg) TG_MUST_CHECK;
+/* Whether what is published reaches inboxes that the reply does not count: in a Cluster, those at the other
+ * servers that have the slot, of which one may be its primary by now. */
+bool tg_redis_site_counts_part(const struct tg_redis_site *site);
 void tg_redis_site_flush(struct tg_redis_site *site);
 
 #endif

@@ -12,12 +12,15 @@ struct tg_redis_site_ops {
     const char *(*problem)(const struct tg_redis_site *site);
     /* Where the inbox of this channel is to be opened; port 0: not known, or where the URL says. */
     struct tg_redis_place (*place)(const struct tg_redis_site *site, struct tg_slice channel);
-    /* An inbox was refused at `sayer` by this error: true when it is to try again, where it is placed then.
-     */
+    /* An inbox was refused at `sayer` by this error: true when the channel is elsewhere, or will be here, so
+     * that it is to try again where it is placed then. */
     bool (*redirected)(struct tg_redis_site *site, struct tg_redis_place sayer, struct tg_slice error);
     void (*close)(struct tg_redis_site *site);
-    /* The commands; without an unsubscribe, another channel takes another connection. */
     struct tg_slice publish, subscribe, unsubscribe;
+    /* Asked of the channel before a subscription, where a server takes one that it should redirect; else
+     * empty. With it, another channel takes another connection. */
+    struct tg_slice check;
+    bool counts_part; /* what is published is answered with the subscribers at one server of several */
 };
 
 struct tg_redis_site {

@@ -39,7 +39,7 @@ export async function startLoad(t, { fn, gateways, clientsEach = 4 }) {
   for (const gateway of gateways) {
     for (let i = 0; i < clientsEach; i++) {
       const client = await join(t, gateway, fn);
-      const one = { id: client.id, client, gateway, told: [], sent: 0, closed: false };
+      const one = { id: client.id, client, gateway, told: [], refused: [], sent: 0, closed: false };
       client.ws.on('close', (code) => {
         one.closed = code;
       });
@@ -53,11 +53,13 @@ export async function startLoad(t, { fn, gateways, clientsEach = 4 }) {
     for (let turn = 0; load.running; turn++) {
       const gateway = gateways[turn % gateways.length];
       const text = `n${one.sent++}`;
+      const at = Date.now();
       const code = await status(gateway, one.id, text);
       load.statuses.set(code, (load.statuses.get(code) ?? 0) + 1);
       const path = `${gateway.port} ${one.id}`;
       recent.set(path, code === 200 ? (recent.get(path) ?? 0) + 1 : 0);
       if (code === 200) one.told.push(text);
+      else one.refused.push({ text, at, took: Date.now() - at });
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };
@@ -86,8 +88,15 @@ export async function startLoad(t, { fn, gateways, clientsEach = 4 }) {
       assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b), 'twice, or out of order');
       const missing = one.told.filter((text) => !got.includes(text));
       assert.deepEqual(missing, [], 'answered 200, and not received');
+      one.got = new Set(got);
     }
     return load.statuses;
+  };
+  // After stop(): pushes that were answered 503, and those of them that were received all the same. What was sent and is
+  // unanswered may have arrived, and takes its time to be told; what is told at once is known.
+  load.refused = () => {
+    const all = clients.flatMap((one) => one.refused.map((r) => ({ ...r, got: one.got.has(r.text) })));
+    return { all, got: all.filter((r) => r.got), gotAtOnce: all.filter((r) => r.got && r.took < 1000) };
   };
   await load.settle('the first pushes');
   return load;
