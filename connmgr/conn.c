@@ -392,7 +392,9 @@ static void on_message(void *arg, struct tg_slice payload, bool binary)
     tg_conn_touch(conn);
     tg_counter_add(&mgr->counters.messages_in, 1);
     tg_counter_add(&mgr->counters.bytes_in, payload.len);
+    mgr->speaking = conn;
     mgr->events->on_message(mgr->events_arg, conn, payload, binary);
+    mgr->speaking = NULL;
 }
 
 static void on_control(void *arg, bool ping)

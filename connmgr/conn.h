@@ -136,6 +136,9 @@ typedef void tg_sent_fn(void *arg, enum tg_err err);
  * takes any one frame). TG_ECLOSED: not open. */
 enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_fn *sent, void *arg,
                          struct tg_send **out) TG_MUST_CHECK;
+/* The same for a text of which nobody waits to hear. What answers a message while that is told (on_message)
+ * is joined with the other answers, without a frame of its own. Borrowed. */
+enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text) TG_MUST_CHECK;
 /* Takes a frame back that still waits for the socket: TG_OK, and no callback follows. TG_EAGAIN: its fate is
  * settled, the callback is due. */
 enum tg_err tg_send_withdraw(struct tg_send *send) TG_MUST_CHECK;

@@ -1,6 +1,6 @@
 /* What the files of the connection table share; private to connmgr/conn*.c. conn.c holds the table and the
- * life of a connection, conn_info.c what is known of one, conn_send.c the send queues, conn_timers.c idle,
- * duration and ping. All of one worker's thread. */
+ * life of a connection, conn_info.c what is known of one, conn_send.c the send queues, conn_answer.c the
+ * way beside them, conn_timers.c idle, duration and ping. All of one worker's thread. */
 #ifndef TG_CONNMGR_CONN_PRIVATE_H
 #define TG_CONNMGR_CONN_PRIVATE_H
 
@@ -8,7 +8,10 @@
 
 enum {
     TG_CONN_BATCH_MAX = 65536, /* bytes joined into one write */
-    TG_CONN_CHUNK = 4096,      /* slots made at a time: 64 KiB, and as many ids before a slot comes again */
+    /* So much for a connection is written at once: to wait for more saves nothing, and what many connections
+     * have queued by the end of a pass is no longer in the processor's cache. */
+    TG_CONN_WRITE_AT_ONCE = 8192,
+    TG_CONN_CHUNK = 4096, /* slots made at a time: 64 KiB, and as many ids before a slot comes again */
 };
 
 enum tg_conn_state { TG_CONN_RESERVED, TG_CONN_OPEN, TG_CONN_CLOSING };
@@ -45,6 +48,16 @@ struct tg_slot {
     uint32_t next_free;
 };
 
+/* Answers of one connection to the messages of one read, framed one behind the other: they go out when
+ * another connection has answers, when anything else is to be sent, or at the end of the pass. Invariant:
+ * while there are any, the connection's queue is empty, and it is not blocked. */
+struct tg_conn_answers {
+    struct tg_conn *conn; /* NULL: none */
+    size_t count, len;
+    size_t payload; /* bytes without the frames' headers */
+    char bytes[TG_CONN_WRITE_AT_ONCE];
+};
+
 /* Invariant: a slot below slot_count either has a connection or is on the free list. */
 struct tg_connmgr {
     struct tg_loop *loop;
@@ -66,6 +79,8 @@ struct tg_connmgr {
     struct tg_task flush;
     struct tg_frame *ping;
     struct tg_conn_counters counters;
+    struct tg_conn *speaking; /* whose message is being told; NULL: none */
+    struct tg_conn_answers answers;
     char batch[TG_CONN_BATCH_MAX];
 };
 
@@ -88,6 +103,12 @@ void tg_conn_begin_closing(struct tg_conn *conn);
 /* One block with everything in it; one reference. */
 enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_conn_info **out) TG_MUST_CHECK;
 
+/* The socket has taken data frames with so much payload in all. */
+void tg_conn_count_sent(struct tg_conn *conn, size_t frames, size_t payload);
+/* The kernel had no room for all of a write of `len` bytes. */
+void tg_conn_keep_in_socket(struct tg_conn *conn, size_t len);
+/* Writes the answers that there are. */
+void tg_conn_write_answers(struct tg_connmgr *mgr);
 /* Writes what the socket takes now. */
 void tg_conn_flush(struct tg_conn *conn);
 /* Gives up all that was not written. */

@@ -7,10 +7,6 @@
  * bytes of the limit, and a few. */
 enum { FRAMES_MIN = 64, BYTES_PER_FRAME = 256 };
 
-/* So much in a queue is written at once: to wait for more saves nothing, and what many connections have
- * queued by the end of a pass is no longer in the processor's cache. */
-enum { WRITE_AT_ONCE = 8192 };
-
 /* Queued (a connection, a frame), or settled (no connection: only the callback is due). */
 struct tg_send {
     struct tg_list node; /* conn->queue or mgr->settled */
@@ -56,9 +52,7 @@ static void settle(struct tg_send *send, enum tg_err outcome)
     struct tg_connmgr *mgr = conn->mgr;
     const struct tg_frame *frame = send->frame;
     if (outcome == TG_OK && is_data(frame)) {
-        conn->active_ms = tg_loop_now_ms(mgr->loop);
-        tg_counter_add(&mgr->counters.messages_out, 1);
-        tg_counter_add(&mgr->counters.bytes_out, frame->len - header_len(frame));
+        tg_conn_count_sent(conn, 1, frame->len - header_len(frame));
     }
     detach(send);
     if (send->sent == NULL) {
@@ -86,6 +80,9 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     struct tg_connmgr *mgr = conn->mgr;
     size_t most = conn->settings.max_queued_bytes;
     assert(sent != NULL || out == NULL); /* without a callback nobody knows how long the handle lives */
+    if (mgr->answers.conn == conn) {
+        tg_conn_write_answers(mgr);
+    }
     if (conn->state != TG_CONN_OPEN) {
         return TG_ECLOSED;
     }
@@ -108,7 +105,7 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     if (out != NULL) {
         *out = send;
     }
-    if (conn->queued_bytes >= WRITE_AT_ONCE && !conn->blocked) {
+    if (conn->queued_bytes >= TG_CONN_WRITE_AT_ONCE && !conn->blocked) {
         tg_conn_flush(conn);
     } else {
         mark_dirty(conn);
@@ -165,9 +162,17 @@ static size_t gather(struct tg_conn *conn, struct tg_slice *bytes)
     return count;
 }
 
-/* The kernel had no room for all of it. How much it did take is not known: the whole write counts against the
- * limit until the last byte is gone. */
-static void keep_in_socket(struct tg_conn *conn, size_t len)
+void tg_conn_count_sent(struct tg_conn *conn, size_t frames, size_t payload)
+{
+    struct tg_connmgr *mgr = conn->mgr;
+    conn->active_ms = tg_loop_now_ms(mgr->loop);
+    tg_counter_add(&mgr->counters.messages_out, frames);
+    tg_counter_add(&mgr->counters.bytes_out, payload);
+}
+
+/* How much of it the kernel did take is not known: the whole write counts against the limit until the last
+ * byte is gone. */
+void tg_conn_keep_in_socket(struct tg_conn *conn, size_t len)
 {
     conn->blocked = true;
     conn->socket_bytes = len;
@@ -177,6 +182,9 @@ static void keep_in_socket(struct tg_conn *conn, size_t len)
 
 void tg_conn_flush(struct tg_conn *conn)
 {
+    if (conn->mgr->answers.conn == conn) {
+        tg_conn_write_answers(conn->mgr);
+    }
     while (!conn->blocked && !tg_list_empty(&conn->queue)) {
         struct tg_slice bytes;
         size_t count = gather(conn, &bytes);
@@ -190,7 +198,7 @@ void tg_conn_flush(struct tg_conn *conn)
             settle(send_of(tg_list_pop(&conn->queue)), TG_OK);
         }
         if (err == TG_EAGAIN) {
-            keep_in_socket(conn, bytes.len);
+            tg_conn_keep_in_socket(conn, bytes.len);
         }
     }
 }
@@ -198,6 +206,9 @@ void tg_conn_flush(struct tg_conn *conn)
 void tg_conn_drop_sends(struct tg_conn *conn)
 {
     struct tg_list *node;
+    if (conn->mgr->answers.conn == conn) {
+        conn->mgr->answers.conn = NULL;
+    }
     while ((node = tg_list_pop(&conn->queue)) != NULL) {
         settle(send_of(node), TG_ECLOSED);
     }
@@ -222,6 +233,9 @@ void tg_conn_socket_drained(struct tg_conn *conn)
 void tg_connmgr_flush(struct tg_connmgr *mgr)
 {
     struct tg_list *node;
+    if (mgr->answers.conn != NULL) {
+        tg_conn_write_answers(mgr);
+    }
     while ((node = tg_list_pop(&mgr->dirty)) != NULL) {
         tg_conn_flush(TG_CONTAINER(node, struct tg_conn, dirty));
     }

@@ -13,6 +13,20 @@ struct tg_frame {
     char bytes[];
 };
 
+enum { TG_FRAME_HEADER_MAX = 10 };
+
+/* Writes the header of a frame with so much payload (RFC 6455 section 5.2, without a mask), and returns its
+ * length. */
+static inline size_t tg_frame_write_header(enum tg_opcode opcode, size_t len, char out[TG_FRAME_HEADER_MAX])
+{
+    size_t wide = len <= 125 ? 0 : len <= 0xffff ? 2 : 8;
+    out[0] = (char)(0x80 | opcode);
+    out[1] = (char)(wide == 0 ? len : wide == 2 ? 126 : 127);
+    for (size_t i = 0; i < wide; i++) {
+        out[2 + i] = (char)((uint64_t)len >> 8 * (wide - 1 - i));
+    }
+    return 2 + wide;
+}
 /* Copies the payload; one reference. */
 enum tg_err tg_frame_new(enum tg_opcode opcode, struct tg_slice payload, struct tg_frame **out) TG_MUST_CHECK;
 struct tg_frame *tg_frame_ref(struct tg_frame *frame);

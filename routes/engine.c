@@ -26,6 +26,7 @@ void tg_engine_reload(struct tg_engine *engine, struct tg_model *model)
 {
     struct tg_model *old = engine->model;
     engine->model = tg_model_ref(model);
+    tg_lanes_forget(&engine->lanes);
     tg_session_reload(engine);
     if (old != NULL) {
         tg_model_unref(old);

@@ -5,6 +5,7 @@
 
 #include "connmgr/push.h"
 #include "connmgr/registry.h"
+#include "routes/lane.h"
 #include "routes/metrics.h"
 #include "routes/model.h"
 #include "routes/sigv4.h"
@@ -46,6 +47,7 @@ struct tg_engine {
     size_t session_count, sessions_draining;
     struct tg_list calls; /* of the management API, in flight */
     struct tg_sigv4_cache signing_keys;
+    struct tg_lanes lanes;
 };
 
 /* Prepares the lists; the worker fills the rest. */

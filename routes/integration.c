@@ -1,20 +1,15 @@
 #include "routes/integration.h"
 
 static const struct tg_integration_ops *const kinds[] = {
-    &tg_integration_http_proxy,
-    &tg_integration_lambda_proxy,
-    &tg_integration_mock,
-    &tg_integration_static,
+    [TG_INTEGRATION_HTTP_PROXY] = &tg_integration_http_proxy,
+    [TG_INTEGRATION_AWS_PROXY] = &tg_integration_lambda_proxy,
+    [TG_INTEGRATION_MOCK] = &tg_integration_mock,
+    [TG_INTEGRATION_STATIC] = &tg_integration_static,
 };
 
 static const struct tg_integration_ops *find(enum tg_integration_type type)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (kinds[i]->type == type) {
-            return kinds[i];
-        }
-    }
-    return NULL;
+    return (size_t)type < sizeof kinds / sizeof kinds[0] ? kinds[type] : NULL;
 }
 
 enum tg_err tg_integrate(struct tg_request *request)

@@ -41,6 +41,11 @@ struct tg_mock {
     size_t template_count;
     struct response *responses;
     size_t response_count;
+    /* Where no expression reads anything and the request template has no variables: what it comes to each
+     * time. */
+    bool fixed;
+    int fixed_status;
+    const struct mock_template *fixed_body; /* NULL: none */
 };
 
 static bool name_char(char c)
@@ -146,9 +151,6 @@ static enum tg_err compile_template(struct tg_arena *arena, struct tg_slice text
 static enum tg_err render(const struct mock_template *chosen, struct tg_request *request,
                           struct tg_slice *out)
 {
-    struct tg_vars vars = tg_request_vars(request);
-    struct tg_buf text;
-    enum tg_err err = TG_OK;
     if (chosen->count == 1 && chosen->parts[0].scope == TG_VAR_SCOPES) {
         *out = chosen->parts[0].text;
         return TG_OK;
@@ -157,6 +159,9 @@ static enum tg_err render(const struct mock_template *chosen, struct tg_request 
         *out = request->body;
         return TG_OK;
     }
+    struct tg_vars vars = tg_request_vars(request);
+    struct tg_buf text;
+    enum tg_err err = TG_OK;
     tg_buf_init(&text, 1 << 20);
     for (size_t i = 0; err == TG_OK && i < chosen->count; i++) {
         const struct part *part = &chosen->parts[i];
@@ -332,6 +337,34 @@ static const struct response *choose_response(const struct tg_mock *mock, int st
     return fallback;
 }
 
+/* The key that an expression without variables, or none, yields. */
+static bool fixed_key(const struct tg_selection *selection, struct tg_slice *key)
+{
+    *key = TG_EMPTY;
+    return selection == NULL || tg_selection_is_text(selection, key);
+}
+
+static void fix_answer(struct tg_mock *mock)
+{
+    struct tg_slice key;
+    if (!fixed_key(mock->selection, &key)) {
+        return;
+    }
+    const struct mock_template *chosen = choose_template(mock->templates, mock->template_count, key);
+    if (chosen == NULL || chosen->status == 0) {
+        return;
+    }
+    const struct response *response = chosen->response;
+    if (mock->response_count > 0) {
+        if (response == NULL || !fixed_key(response->selection, &key)) {
+            return;
+        }
+        mock->fixed_body = choose_template(response->templates, response->template_count, key);
+    }
+    mock->fixed_status = chosen->status;
+    mock->fixed = true;
+}
+
 /* Request templates without variables say the same each time. */
 static enum tg_err fix_statuses(struct tg_arena *arena, const struct tg_mock *mock)
 {
@@ -373,6 +406,7 @@ enum tg_err tg_mock_compile(struct tg_arena *arena, const struct tg_integration 
         err = fix_statuses(arena, mock);
     }
     if (err == TG_OK) {
+        fix_answer(mock);
         *out = mock;
     }
     return err;
@@ -426,8 +460,7 @@ static enum tg_err mock_status(const struct tg_mock *mock, struct tg_request *re
     return err;
 }
 
-/* *used: the response template that the body comes from, or NULL. */
-static enum tg_err respond(struct tg_request *request, const struct mock_template **used)
+static enum tg_err respond_anew(struct tg_request *request, const struct mock_template **used)
 {
     const struct tg_mock *mock = request->route->integration->mock;
     const struct mock_template *fixed;
@@ -450,6 +483,18 @@ static enum tg_err respond(struct tg_request *request, const struct mock_templat
         *used = chosen;
     }
     return err;
+}
+
+/* *used: the response template that the body comes from, or NULL. */
+static enum tg_err respond(struct tg_request *request, const struct mock_template **used)
+{
+    const struct tg_mock *mock = request->route->integration->mock;
+    if (!mock->fixed) {
+        return respond_anew(request, used);
+    }
+    request->answer.status = mock->fixed_status;
+    *used = mock->fixed_body;
+    return *used != NULL ? render(*used, request, &request->answer.body) : TG_OK;
 }
 
 static enum tg_err start(struct tg_request *request)

@@ -16,25 +16,44 @@ static void timer_fired(struct tg_timer *timer)
     tg_request_run(TG_CONTAINER(timer, struct tg_request, timer));
 }
 
+/* It goes on after the call that began it. */
+static void hold(struct tg_request *request)
+{
+    request->held = true;
+    (void)tg_model_ref(request->model);
+    if (request->info_borrowed) {
+        request->info_borrowed = false;
+        request->info_counted = true;
+        (void)tg_conn_info_ref(request->info);
+    }
+    tg_list_append(&request->engine->requests, &request->node);
+    request->engine->request_count++;
+}
+
 enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind, struct tg_request **out)
 {
     struct tg_arena arena;
     tg_arena_init(&arena, engine->arenas);
-    struct tg_request *request = tg_arena_zalloc(&arena, sizeof *request);
+    struct tg_request *request = tg_arena_alloc(&arena, sizeof *request);
     if (request == NULL) {
         return TG_ENOMEM;
     }
+    memset(request, 0, offsetof(struct tg_request, connection_id));
+    request->connection_id[0] = request->request_id[0] = request->message_id[0] = request->trace_id[0] = '\0';
     request->engine = engine;
     request->arena = arena;
-    request->model = tg_model_ref(engine->model);
+    request->model = engine->model;
     request->kind = kind;
     request->time_ms = tg_loop_wall_ms(engine->loop);
     request->start_ns = kind == TG_REQUEST_HTTP ? tg_loop_now_ns() : 0;
     request->authorizer_latency_ms = -1;
     request->integration_latency_ms = -1;
     tg_timer_init(&request->timer, timer_fired);
-    tg_list_append(&engine->requests, &request->node);
-    engine->request_count++;
+    if (kind == TG_REQUEST_MESSAGE) {
+        tg_list_init(&request->node);
+    } else {
+        hold(request);
+    }
     *out = request;
     return TG_OK;
 }
@@ -45,13 +64,15 @@ void tg_request_free(struct tg_request *request)
     if (request->cancel != NULL) {
         request->cancel(request);
     }
-    tg_timer_stop(&request->timer);
-    tg_list_remove(&request->node);
-    request->engine->request_count--;
-    if (request->info_counted) {
-        tg_conn_info_unref(request->info);
+    if (request->held) {
+        tg_timer_stop(&request->timer);
+        tg_list_remove(&request->node);
+        request->engine->request_count--;
+        if (request->info_counted) {
+            tg_conn_info_unref(request->info);
+        }
+        tg_model_unref(request->model);
     }
-    tg_model_unref(request->model);
     arena = request->arena; /* the request lies in its own arena */
     tg_arena_reset(&arena);
 }
@@ -116,8 +137,17 @@ static enum tg_err throttle_account(struct tg_request *request)
 static enum tg_err throttle_route(struct tg_request *request)
 {
     struct tg_engine *engine = request->engine;
-    if (request->route != NULL && !tg_throttle_route(engine->throttles, request->api, request->stage,
-                                                     request->route, tg_loop_now_ms(engine->loop))) {
+    uint64_t now = tg_loop_now_ms(engine->loop);
+    if (request->route == NULL) {
+        return TG_OK;
+    }
+    const struct tg_lane *lane = tg_lane_of(request);
+    if (lane != NULL) {
+        request->series = lane->series;
+    }
+    if (lane != NULL
+            ? !tg_throttle_take(&lane->limit, now)
+            : !tg_throttle_route(engine->throttles, request->api, request->stage, request->route, now)) {
         return tg_request_fail(request, TG_FAULT_THROTTLED, TG_LIT("route limit"));
     }
     return TG_OK;
@@ -242,6 +272,10 @@ static tg_phase_fn *const *const phases[] = {
 struct tg_route_metrics *tg_request_series(struct tg_request *request)
 {
     if (request->series == NULL) {
+        const struct tg_lane *lane = tg_lane_of(request);
+        request->series = lane != NULL ? lane->series : NULL;
+    }
+    if (request->series == NULL) {
         struct tg_slice route = request->route != NULL ? request->route->route_key : TG_EMPTY;
         request->series = tg_metrics_series(request->engine->metrics, request->api->api_id,
                                             request->stage->stage_name, route);
@@ -307,6 +341,9 @@ static void count_outcome(struct tg_request *request)
 
 static void write_access_log(struct tg_request *request)
 {
+    if (request->stage->access_log == NULL) {
+        return;
+    }
     struct tg_vars vars = tg_request_vars(request);
     tg_stage_log_row(request->stage, &vars, &request->arena, request->engine->log);
 }
@@ -353,6 +390,9 @@ static void run_phases(struct tg_request *request)
         enum tg_err err = list[request->phase++](request);
         if (err == TG_EAGAIN) {
             assert(request->cancel != NULL && !request->body_borrowed);
+            if (!request->held) {
+                hold(request);
+            }
             return;
         }
         if (err != TG_OK && request->fault == TG_FAULT_NONE) {

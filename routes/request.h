@@ -27,10 +27,10 @@ struct tg_http; /* routes/http.h */
 typedef void tg_request_done_fn(struct tg_request *request);
 
 struct tg_request {
-    struct tg_list node; /* engine->requests */
+    struct tg_list node; /* engine->requests, when it is held */
     struct tg_engine *engine;
     struct tg_arena arena;
-    struct tg_model *model; /* one reference */
+    struct tg_model *model; /* when it is held: one reference */
     const struct tg_api *api;
     const struct tg_stage *stage;
     const struct tg_route *route; /* NULL: none matched */
@@ -38,19 +38,19 @@ struct tg_request {
 
     /* The connection: by handle and by what its handshake said. */
     struct tg_conn_handle conn;
-    char connection_id[TG_CONNID_LEN + 1];
     const struct tg_conn_info *info;
-    bool info_counted; /* info is the connection's, by reference; else the handshake's own */
+    bool info_counted;  /* info is the connection's, by reference; else the handshake's own */
+    bool info_borrowed; /* of the connection, which cannot end meanwhile: counted when the request is held */
+    /* It may outlive the call that runs it: it is in the engine's list, and counted there. Messages are held
+     * when something is pending, for most end at once; others from the start. */
+    bool held;
     struct tg_conn_info *handshake_info; /* CONNECT, HTTP: the same as info, for the authoriser to fill */
     struct tg_http *http;                /* HTTP: what there is besides; otherwise NULL */
 
     /* Context (spec 3.1). */
-    char request_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_id, which makes it */
-    char message_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_message_id */
-    char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; empty until a back end is called */
-    int64_t time_ms;                        /* wall clock */
-    uint64_t start_ns;                      /* HTTP */
-    int disconnect_code;                    /* DISCONNECT */
+    int64_t time_ms;     /* wall clock */
+    uint64_t start_ns;   /* HTTP */
+    int disconnect_code; /* DISCONNECT */
     struct tg_slice disconnect_reason;
 
     /* Input. */
@@ -96,9 +96,15 @@ struct tg_request {
     int integration_status;          /* 0: none */
     int64_t response_latency_ms;     /* likewise */
     struct tg_route_metrics *series; /* see tg_request_series */
+
+    /* Of these only the first character is set at the start. */
+    char connection_id[TG_CONNID_LEN + 1];
+    char request_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_id, which makes it */
+    char message_id[TG_REQUEST_ID_LEN + 1]; /* read by tg_request_message_id */
+    char trace_id[TG_TRACE_ID_MAX];         /* Root=1-...; empty until a back end is called */
 };
 
-/* An empty request on the engine's current model, linked into engine->requests, times set. */
+/* An empty request on the engine's current model, times set; but for MESSAGE held. */
 enum tg_err tg_request_new(struct tg_engine *engine, enum tg_request_kind kind,
                            struct tg_request **out) TG_MUST_CHECK;
 /* Frees it; a pending operation is cancelled. */

@@ -269,6 +269,16 @@ enum tg_err tg_selection_evaluate(const struct tg_selection *selection,
     return tg_expr_join(arena, results, selection->count, out);
 }
 
+bool tg_selection_is_text(const struct tg_selection *selection, struct tg_slice *text)
+{
+    const struct tg_source *source = &selection->parts[0].source;
+    if (selection->count != 1 || !source->is_literal) {
+        return false;
+    }
+    *text = source->text;
+    return true;
+}
+
 bool tg_selection_reads_body(const struct tg_selection *selection)
 {
     for (size_t i = 0; i < selection->count; i++) {

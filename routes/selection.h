@@ -47,6 +47,8 @@ enum tg_err tg_selection_evaluate(const struct tg_selection *selection,
                                   const struct tg_selection_input *input, struct tg_arena *arena,
                                   struct tg_slice *out) TG_MUST_CHECK;
 
+/* Whether it has no variables: *text is what it always yields. */
+bool tg_selection_is_text(const struct tg_selection *selection, struct tg_slice *text);
 /* Whether evaluation reads the request body. */
 bool tg_selection_reads_body(const struct tg_selection *selection);
 

@@ -21,12 +21,14 @@ struct tg_session {
     struct tg_list node; /* engine->sessions */
     struct tg_engine *engine;
     struct tg_conn_handle conn;
-    size_t pending; /* requests in flight */
-    size_t waiting_count;
+    uint32_t pending; /* requests in flight */
+    uint32_t waiting_count;
+    uint32_t most;    /* pending and waiting; with as many, reading stops */
+    uint32_t at_once; /* pending: 1 where order is kept */
     struct tg_list waiting;
     bool paused;
     bool draining; /* its turn has come: closes when nothing is pending */
-    bool starting; /* start_next is at work */
+    bool starting; /* a message is: whoever starts it looks after the next */
     /* Of the engine's model; NULL: no longer configured. */
     const struct tg_api *api;
     const struct tg_stage *stage;
@@ -49,12 +51,21 @@ struct tg_conn_settings tg_session_settings(const struct tg_api *api)
     };
 }
 
+static void set_limits(struct tg_session *session)
+{
+    const struct tg_api *api = session->api;
+    session->most = api != NULL ? (uint32_t)api->settings.max_pending_messages : 1;
+    session->at_once =
+        api != NULL && api->settings.message_ordering != TG_ORDERING_PER_CONNECTION ? session->most : 1;
+}
+
 /* Of the current model (spec 1.12: those that the stage points at now). A handshake may have run on an older
  * one. */
 static void locate(struct tg_session *session, const struct tg_conn_info *info)
 {
     session->api = tg_model_api_by_id(session->engine->model, info->api_id);
     session->stage = session->api != NULL ? tg_api_stage(session->api, info->stage) : NULL;
+    set_limits(session);
 }
 
 enum tg_err tg_session_new(struct tg_engine *engine, struct tg_conn *conn)
@@ -96,6 +107,7 @@ void tg_session_reload(struct tg_engine *engine)
         struct tg_conn *conn = tg_conn_get(engine->connmgr, session->conn);
         session->api = NULL;
         session->stage = NULL;
+        set_limits(session);
         if (conn != NULL) {
             locate(session, tg_conn_info(conn));
         }
@@ -112,15 +124,10 @@ static void send_text(struct tg_request *request, struct tg_slice text)
 {
     struct tg_engine *engine = request->engine;
     struct tg_conn *conn = tg_conn_get_open(engine->connmgr, request->conn);
-    struct tg_frame *frame;
     if (conn == NULL) {
         return; /* gone meanwhile: nobody to tell */
     }
-    enum tg_err err = tg_frame_new(TG_OPCODE_TEXT, text, &frame);
-    if (err == TG_OK) {
-        err = tg_conn_send(conn, frame, NULL, NULL, NULL);
-        tg_frame_unref(frame);
-    }
+    enum tg_err err = tg_conn_send_text(conn, text);
     if (err == TG_OK) {
         struct tg_route_metrics *series = tg_request_series(request);
         tg_metric_add(&series->messages_out, 1);
@@ -149,7 +156,10 @@ static void reply(struct tg_request *request)
     }
     enum tg_err err;
     if (request->fault == TG_FAULT_NONE) {
-        err = tg_utf8_repair(&request->arena, request->answer.body, &text);
+        /* A message that was received as text is UTF-8. */
+        bool echo = request->answer.body.ptr == request->body.ptr && !request->binary;
+        text = request->answer.body;
+        err = echo ? TG_OK : tg_utf8_repair(&request->arena, text, &text);
     } else {
         err = tg_fault_frame(&request->arena, request->fault, tg_slice_cstr(request->connection_id),
                              tg_slice_cstr(tg_request_id(request)),
@@ -214,8 +224,8 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
     request->api = session->api;
     request->stage = session->stage;
     request->conn = session->conn;
-    request->info = tg_conn_info_ref(info);
-    request->info_counted = true;
+    request->info = info;
+    request->info_borrowed = true;
     request->binary = binary;
     memcpy(request->connection_id, tg_conn_id(conn), sizeof request->connection_id);
     request->body = payload;
@@ -240,18 +250,17 @@ static void message_failed(struct tg_session *session, enum tg_err err)
 
 static bool may_start(const struct tg_session *session)
 {
-    bool ordered =
-        session->api != NULL && session->api->settings.message_ordering == TG_ORDERING_PER_CONNECTION;
-    size_t most = session->api != NULL ? (size_t)session->api->settings.max_pending_messages : 1;
-    return session->pending < (ordered ? 1 : most);
+    return session->pending < session->at_once;
 }
 
 static void update_pause(struct tg_session *session)
 {
+    bool pause = session->pending + session->waiting_count >= session->most;
+    if (pause == session->paused) {
+        return;
+    }
     struct tg_conn *conn = tg_conn_get(session->engine->connmgr, session->conn);
-    size_t most = session->api != NULL ? (size_t)session->api->settings.max_pending_messages : 1;
-    bool pause = session->pending + session->waiting_count >= most;
-    if (conn != NULL && pause != session->paused) {
+    if (conn != NULL) {
         session->paused = pause;
         tg_conn_pause(conn, pause);
     }
@@ -307,9 +316,14 @@ static void on_message(void *arg, struct tg_conn *conn, struct tg_slice payload,
     if (session == NULL || session->draining) {
         return;
     }
-    enum tg_err err = tg_list_empty(&session->waiting) && may_start(session)
-                          ? start_message(session, conn, payload, binary)
-                          : wait_for_turn(session, payload, binary);
+    enum tg_err err;
+    if (tg_list_empty(&session->waiting) && may_start(session)) {
+        session->starting = true; /* when it ends in here, there is none to follow */
+        err = start_message(session, conn, payload, binary);
+        session->starting = false;
+    } else {
+        err = wait_for_turn(session, payload, binary);
+    }
     if (err != TG_OK) {
         message_failed(session, err);
     }

@@ -5,7 +5,7 @@
 
 /* A bucket is kept as the time at which it will be full again ("virtual scheduling"): one word, changed by
  * compare and swap, so that workers share it without a lock. Times in nanoseconds of the monotonic clock. */
-struct bucket {
+struct tg_throttle_bucket {
     _Atomic(uint64_t) full_at;
 };
 
@@ -13,9 +13,9 @@ struct bucket {
 #define CLOCK_LAG UINT64_C(1000000000) /* by which the clocks of two workers' loops may differ */
 
 struct tg_throttles {
-    struct bucket connection, account;
+    struct tg_throttle_bucket connection, account;
     pthread_mutex_t lock; /* of the map alone: routes are few, and found once a request */
-    struct tg_map routes; /* apiId NUL stage NUL routeKey -> struct bucket * */
+    struct tg_map routes; /* apiId NUL stage NUL routeKey -> struct tg_throttle_bucket * */
 };
 
 enum tg_err tg_throttles_new(struct tg_throttles **out)
@@ -47,7 +47,7 @@ static uint64_t whole(double nanoseconds)
     return nanoseconds < (double)TIME_MAX ? (uint64_t)nanoseconds : TIME_MAX;
 }
 
-static bool take(struct bucket *bucket, double rate, double burst, uint64_t now_ms)
+static bool take(struct tg_throttle_bucket *bucket, double rate, double burst, uint64_t now_ms)
 {
     if (rate <= 0 || burst < 1) {
         return false;
@@ -89,10 +89,10 @@ bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *
 }
 
 /* The bucket of the name, made when it is new; NULL when memory is out. */
-static struct bucket *find(struct tg_throttles *throttles, struct tg_slice key)
+static struct tg_throttle_bucket *find(struct tg_throttles *throttles, struct tg_slice key)
 {
     (void)pthread_mutex_lock(&throttles->lock);
-    struct bucket *bucket = tg_map_get(&throttles->routes, key);
+    struct tg_throttle_bucket *bucket = tg_map_get(&throttles->routes, key);
     if (bucket == NULL) {
         bucket = calloc(1, sizeof *bucket);
         if (bucket != NULL && tg_map_add(&throttles->routes, key, bucket) != TG_OK) {
@@ -104,15 +104,15 @@ static struct bucket *find(struct tg_throttles *throttles, struct tg_slice key)
     return bucket;
 }
 
-bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,
-                       const struct tg_route *route, uint64_t now_ms)
+struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles, const struct tg_api *api,
+                                                 const struct tg_stage *stage, const struct tg_route *route)
 {
     char key[512];
     size_t len = 0;
     const struct tg_route_settings settings = tg_stage_route_settings(stage, route->route_key);
     const struct tg_slice parts[] = {api->api_id, stage->stage_name, route->route_key};
     if (settings.throttling_rate_limit < 0 && settings.throttling_burst_limit < 0) {
-        return true;
+        return (struct tg_throttle_limit){NULL, 0, 0};
     }
     for (size_t i = 0; i < 3; i++) {
         size_t part = parts[i].len < sizeof key - len - 1 ? parts[i].len : sizeof key - len - 1;
@@ -122,9 +122,22 @@ bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api,
         len += part;
         key[len < sizeof key - 1 ? len++ : len] = '\0';
     }
-    struct bucket *bucket = find(throttles, tg_slice_make(key, len));
     /* One of the two set: the other takes the native default. */
-    double rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000;
-    double burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000;
-    return bucket == NULL || take(bucket, rate, burst, now_ms);
+    return (struct tg_throttle_limit){
+        .bucket = find(throttles, tg_slice_make(key, len)),
+        .rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000,
+        .burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000,
+    };
+}
+
+bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms)
+{
+    return limit->bucket == NULL || take(limit->bucket, limit->rate, limit->burst, now_ms);
+}
+
+bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,
+                       const struct tg_route *route, uint64_t now_ms)
+{
+    const struct tg_throttle_limit limit = tg_throttle_route_limit(throttles, api, stage, route);
+    return tg_throttle_take(&limit, now_ms);
 }

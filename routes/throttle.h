@@ -8,6 +8,7 @@
 
 #include "routes/model.h"
 
+struct tg_throttle_bucket;
 struct tg_throttles; /* the process's: shared by all workers, made and freed by the app */
 
 enum tg_err tg_throttles_new(struct tg_throttles **out) TG_MUST_CHECK;
@@ -17,6 +18,17 @@ void tg_throttles_free(struct tg_throttles *throttles);
  * management call, a handshake too). False: throttled. now_ms: monotonic. */
 bool tg_throttle_connection(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms);
 bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms);
+/* A bucket with its settings: what a worker keeps so that it need not look for them. Lives as long as the
+ * throttles. */
+struct tg_throttle_limit {
+    struct tg_throttle_bucket *bucket; /* NULL: no limit */
+    double rate, burst;
+};
+/* Of a route in a stage, by the settings of tg_stage_route_settings. */
+struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles, const struct tg_api *api,
+                                                 const struct tg_stage *stage, const struct tg_route *route);
+/* One unit. */
+bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms);
 /* One unit from the bucket of a route in a stage, by the settings of tg_stage_route_settings; unset: no
  * limit. */
 bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,

@@ -30,6 +30,10 @@ static void deliver_inflated(struct tg_socket *socket, struct tg_slice payload, 
 static void take_piece(struct tg_socket *socket, const struct tg_wsframe_event *event)
 {
     struct tg_slice payload = event->payload;
+    if (event->last && !event->compressed && socket->message.data == NULL) {
+        socket->events->on_message(socket->arg, payload, event->binary);
+        return;
+    }
     if (!event->last || tg_buf_size(&socket->message) > 0) {
         if (tg_buf_append(&socket->message, payload) != TG_OK) {
             tg_ws_fail(socket, 1011);

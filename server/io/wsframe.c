@@ -266,10 +266,65 @@ static int control_event(struct tg_wsframe *frames, struct tg_slice piece, struc
     return 0;
 }
 
+/* Takes the mask off a short payload; a bit of the result is set where a byte is 0x80 or above. */
+static inline uint64_t unmask_short(char *bytes, size_t len, const char mask[MASK_LEN])
+{
+    uint32_t key, half;
+    uint64_t seen = 0;
+    size_t at = 0;
+    memcpy(&key, mask, sizeof key);
+    const uint64_t keys = (uint64_t)key << 32 | key;
+    for (; len - at >= sizeof keys; at += sizeof keys) {
+        uint64_t word;
+        memcpy(&word, bytes + at, sizeof word);
+        word ^= keys;
+        memcpy(bytes + at, &word, sizeof word);
+        seen |= word;
+    }
+    if (len - at >= sizeof half) {
+        memcpy(&half, bytes + at, sizeof half);
+        half ^= key;
+        memcpy(bytes + at, &half, sizeof half);
+        seen |= half;
+        at += sizeof half;
+    }
+    for (size_t i = 0; at < len; i++, at++) {
+        bytes[at] = (char)(bytes[at] ^ mask[i]);
+        seen |= (unsigned char)bytes[at];
+    }
+    return seen & UINT64_C(0x8080808080808080);
+}
+
+/* What most messages are: a text of up to 125 bytes in one frame that has come whole. 0: this is another, or
+ * a violation. */
+static size_t take_short_text(const struct tg_wsframe *frames, char *bytes, size_t len,
+                              struct tg_wsframe_event *event)
+{
+    if (len < 2 + MASK_LEN || (unsigned char)bytes[0] != (FIN | TEXT) || frames->head_len > 0 ||
+        frames->message != 0 || frames->ignoring) {
+        return 0;
+    }
+    size_t size = (unsigned char)bytes[1] ^ MASKED; /* 128 and more without a mask */
+    char *payload = bytes + 2 + MASK_LEN;
+    if (size > SHORT_MAX || size > len - 2 - MASK_LEN || size > frames->rules.max_frame ||
+        size > frames->rules.max_message) {
+        return 0;
+    }
+    struct tg_slice text = tg_slice_make(payload, size);
+    uint64_t high = unmask_short(payload, size, bytes + 2);
+    *event = high == 0 || tg_utf8_valid(text)
+                 ? (struct tg_wsframe_event){.kind = TG_WSFRAME_DATA, .payload = text, .last = true}
+                 : (struct tg_wsframe_event){.kind = TG_WSFRAME_ERROR, .code = NOT_UTF8};
+    return 2 + MASK_LEN + size;
+}
+
 size_t tg_wsframe_next(struct tg_wsframe *frames, char *bytes, size_t len, struct tg_wsframe_event *event)
 {
-    size_t used = 0;
     int code = 0;
+    size_t used = take_short_text(frames, bytes, len, event);
+    if (used > 0) {
+        return used;
+    }
     *event = (struct tg_wsframe_event){.kind = TG_WSFRAME_NONE};
     if (!frames->in_payload) {
         used = take_head(frames, bytes, len, &code);

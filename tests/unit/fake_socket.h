@@ -86,17 +86,20 @@ struct fixture {
     char reason[128];
     struct tg_conn_handle ended;
     void (*during_closed)(struct fixture *fixture, struct tg_conn *conn);
+    void (*during_message)(struct fixture *fixture, struct tg_conn *conn);
 };
 
 static inline void note_message(void *arg, struct tg_conn *conn, struct tg_slice payload, bool binary)
 {
     struct fixture *fixture = arg;
-    (void)conn;
     assert_true(payload.len < sizeof fixture->payload);
     fixture->messages++;
     fixture->binary = binary;
     memcpy(fixture->payload, payload.ptr, payload.len);
     fixture->payload[payload.len] = '\0';
+    if (fixture->during_message != NULL) {
+        fixture->during_message(fixture, conn);
+    }
 }
 
 static inline void note_closed(void *arg, struct tg_conn *conn, int code, struct tg_slice reason)

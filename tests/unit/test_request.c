@@ -397,6 +397,24 @@ static void forgets_the_messages_of_clients_that_went(void **state)
     close_client(&next);
 }
 
+static void answers_a_read_in_one_write(void **state)
+{
+    struct world *world = *state;
+    struct client client;
+    open_client(&client, world, "mock");
+    int writes = client.socket->writes;
+    for (int i = 0; i < 3; i++) {
+        tg_conn_socket_events.on_message(client.socket->conn, TG_LIT("{\"action\":\"ask\"}"), false);
+        assert_int_equal(client.socket->writes, writes);
+        assert_int_equal(world->engine.request_count, 0); /* which counts those that go on */
+    }
+    assert_string_equal(
+        client_hears(&client),
+        "heard {\"action\":\"ask\"}\nheard {\"action\":\"ask\"}\nheard {\"action\":\"ask\"}\n");
+    assert_int_equal(client.socket->writes, writes + 1);
+    close_client(&client);
+}
+
 static void bounds_what_waits_for_slow_clients(void **state)
 {
     struct world *world = *state;
@@ -461,6 +479,7 @@ int main(void)
         TEST(lets_connect_take_its_time),
         TEST(tells_of_clients_that_went_meanwhile),
         TEST(answers_messages),
+        TEST(answers_a_read_in_one_write),
         TEST(takes_messages_at_the_same_time),
         TEST(takes_messages_in_turn),
         TEST(takes_many_messages_in_turn),

@@ -95,6 +95,40 @@ static struct tg_slice header(char space[14], unsigned char first, uint64_t len,
     return tg_slice_make(space, end + 4);
 }
 
+/* A bad byte anywhere in a short text, or a character cut at its end, is found; a good one is not. */
+static void short_texts_are_utf8(void **state)
+{
+    enum { LONGEST = 125, HEAD = 6 };
+    static const struct {
+        struct tg_slice bytes;
+        bool good;
+    } inserts[] = {{TG_LIT_INIT("\xc3\xa9"), true},
+                   {TG_LIT_INIT("\xf0\x9d\x84\x9e"), true},
+                   {TG_LIT_INIT("\xff"), false},
+                   {TG_LIT_INIT("\xc3"), false},
+                   {TG_LIT_INIT("\xed\xa0\x80"), false}};
+    (void)state;
+    for (size_t len = 4; len <= LONGEST; len++) {
+        for (size_t i = 0; i < sizeof inserts / sizeof inserts[0]; i++) {
+            for (size_t at = 0; at + inserts[i].bytes.len <= len; at++) {
+                char frame[HEAD + LONGEST] = {'\x81', (char)(0x80 | len), '\x80', '\x7f', '\x01', '\xff'};
+                char *text = frame + HEAD;
+                struct wsframe_log log;
+                memset(text, 'a', len);
+                memcpy(text + at, inserts[i].bytes.ptr, inserts[i].bytes.len);
+                for (size_t b = 0; b < len; b++) {
+                    text[b] = (char)(text[b] ^ frame[2 + b % 4]);
+                }
+                wsframe_run(&log, &usual, false, tg_slice_make(frame, HEAD + len), HEAD + len);
+                struct tg_slice got = tg_buf_slice(&log.text);
+                assert_true(inserts[i].good ? got.len == len + 3 && !log.bad_text
+                                            : tg_slice_eq(got, TG_LIT("e1007;")));
+                wsframe_done(&log);
+            }
+        }
+    }
+}
+
 static void lengths(void **state)
 {
     static const size_t lens[] = {125, 126, 127, 65535, 65536, 70000};
@@ -287,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages),
         cmocka_unit_test(masks_of_any_length),
+        cmocka_unit_test(short_texts_are_utf8),
         cmocka_unit_test(lengths),
         cmocka_unit_test(whole_messages_stay_in_place),
         cmocka_unit_test(violations_are_found_at_once),

@@ -1,0 +1,211 @@
+/* Answers to messages, given while these are told: joined without frames of their own, in order with all
+ * else. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/fake_socket.h"
+
+enum { LONG = 20000 };
+
+/* What the connection is told back. */
+static void answer(struct fixture *fixture, struct tg_conn *conn)
+{
+    fixture->code = (int)tg_conn_send_text(conn, tg_slice_cstr(fixture->payload));
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    fixture_init(fixture, 0, 8);
+    fixture->during_message = answer;
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->queued_bytes), 0);
+    fixture_free(fixture);
+    free(fixture);
+    return 0;
+}
+
+static void says(struct tg_socket *socket, const char *text)
+{
+    tg_conn_socket_events.on_message(socket->conn, tg_slice_cstr(text), false);
+}
+
+static void joins_the_answers_of_a_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    says(socket, "one");
+    says(socket, "");
+    says(socket, "three");
+    assert_int_equal(socket->writes, 0);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x00\x81\x05three");
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    assert_int_equal(atomic_load(&counters->messages_out), 3);
+    assert_int_equal(atomic_load(&counters->bytes_out), 8);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    end_conn(socket);
+}
+
+static void writes_when_the_next_one_answers(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *first = open_conn(fixture), *second = open_conn(fixture);
+    says(first, "a");
+    says(first, "b");
+    says(second, "c");
+    ASSERT_WRITTEN(first, "\x81\x01"
+                          "a\x81\x01"
+                          "b");
+    assert_int_equal(first->writes, 1);
+    assert_int_equal(second->writes, 0);
+    turn(fixture->loop);
+    ASSERT_WRITTEN(second, "\x81\x01"
+                           "c");
+    end_conn(first);
+    end_conn(second);
+}
+
+static void keeps_the_order_with_frames(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    says(socket, "1");
+    assert_int_equal(send_text(socket->conn, "2", &outcome, NULL), TG_OK);
+    says(socket, "3");
+    assert_int_equal(tg_conn_send_text(socket->conn, TG_LIT("4")), TG_OK); /* of no message */
+    turn(fixture->loop);
+    ASSERT_WRITTEN(socket, "\x81\x01\x31\x81\x01\x32\x81\x01\x33\x81\x01\x34");
+    assert_int_equal(outcome.calls, 1);
+    assert_int_equal(socket->writes, 2);
+    end_conn(socket);
+}
+
+static void long_answer(struct fixture *fixture, struct tg_conn *conn)
+{
+    static char text[LONG];
+    memset(text, 'x', sizeof text);
+    fixture->code = (int)tg_conn_send_text(conn, tg_slice_make(text, sizeof text));
+}
+
+static void long_answers_go_their_own_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    says(socket, "a");
+    fixture->during_message = long_answer;
+    says(socket, "long");
+    fixture->during_message = answer;
+    says(socket, "b");
+    turn(fixture->loop);
+    struct tg_slice written = tg_buf_slice(&socket->written);
+    assert_int_equal(written.len, 3 + 4 + LONG + 3);
+    assert_memory_equal(written.ptr,
+                        "\x81\x01"
+                        "a\x81\x7e",
+                        5);
+    assert_memory_equal(written.ptr + written.len - 3,
+                        "\x81\x01"
+                        "b",
+                        3);
+    end_conn(socket);
+}
+
+static void writes_at_the_limit_of_the_queue(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->settings.max_queued_bytes = 40;
+    struct tg_socket *socket = open_conn(fixture);
+    says(socket, "0123456789");
+    says(socket, "0123456789");
+    assert_int_equal(socket->writes, 0);
+    says(socket, "0123456789");
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(tg_buf_size(&socket->written), 24);
+    turn(fixture->loop);
+    assert_int_equal(tg_buf_size(&socket->written), 36);
+    end_conn(socket);
+}
+
+static void what_the_kernel_leaves_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->settings.max_queued_bytes = 40;
+    struct tg_socket *socket = open_conn(fixture);
+    socket->next = TG_EAGAIN;
+    says(socket, "0123456789");
+    says(socket, "0123456789");
+    turn(fixture->loop);
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    assert_int_equal(atomic_load(&counters->queued_bytes), 24);
+    says(socket, "012345"); /* waits behind them */
+    assert_int_equal(fixture->code, TG_OK);
+    assert_int_equal(atomic_load(&counters->queued_bytes), 32);
+    says(socket, "0123456789");
+    assert_int_equal(fixture->code, TG_EBUSY);
+    assert_int_equal(socket->writes, 1);
+    fake_writable(socket);
+    turn(fixture->loop);
+    assert_int_equal(tg_buf_size(&socket->written), 32);
+    end_conn(socket);
+}
+
+static void a_close_goes_behind_them(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    says(socket, "bye");
+    tg_conn_close(socket->conn, 1000, TG_EMPTY);
+    ASSERT_WRITTEN(socket, "\x81\x03"
+                           "bye");
+    assert_int_equal(socket->closes, 1);
+    end_conn(socket);
+}
+
+static void an_end_takes_them_along(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *cut = open_conn(fixture), *gone = open_conn(fixture), *broken = open_conn(fixture);
+    says(cut, "a");
+    tg_conn_close(cut->conn, 0, TG_EMPTY);
+    assert_int_equal(cut->writes, 0);
+    says(gone, "b");
+    end_conn(gone);
+    broken->next = TG_ECLOSED;
+    says(broken, "c");
+    turn(fixture->loop);
+    assert_int_equal(broken->writes, 1);
+    assert_int_equal(send_text(broken->conn, "d", NULL, NULL), TG_ECLOSED);
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->messages_out), 0);
+    turn(fixture->loop);
+    end_conn(cut);
+    end_conn(broken);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(joins_the_answers_of_a_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_when_the_next_one_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(keeps_the_order_with_frames, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_answers_go_their_own_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_at_the_limit_of_the_queue, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_kernel_leaves_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_close_goes_behind_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_end_takes_them_along, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

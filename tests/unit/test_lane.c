@@ -1,0 +1,98 @@
+/* What a worker keeps of a route in a stage. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "tests/unit/request_world.h"
+
+static void is_found_again(void **state)
+{
+    struct request_world *world = request_world_new();
+    (void)state;
+    request_world_begin(world, TG_REQUEST_MESSAGE);
+    const struct tg_lane *lane = tg_lane_of(world->request);
+    assert_non_null(lane);
+    assert_ptr_equal(lane->series, tg_metrics_series(world->engine.metrics, world->api.api_id,
+                                                     world->stage.stage_name, world->route.route_key));
+    assert_null(lane->limit.bucket);
+    assert_ptr_equal(tg_lane_of(world->request), lane);
+    world->request->route = NULL;
+    lane = tg_lane_of(world->request);
+    assert_ptr_equal(lane->series, tg_metrics_series(world->engine.metrics, world->api.api_id,
+                                                     world->stage.stage_name, TG_EMPTY));
+    request_world_free(world);
+}
+
+static void is_of_the_current_model(void **state)
+{
+    struct request_world *world = request_world_new();
+    struct tg_model older = {0};
+    (void)state;
+    request_world_begin(world, TG_REQUEST_MESSAGE);
+    assert_null(tg_lane_of(world->request)->limit.bucket);
+    world->request->model = &older;
+    assert_null(tg_lane_of(world->request));
+    world->request->model = &world->model;
+    /* As if a new model lay where the old one did. */
+    world->stage.default_route_settings.throttling_burst_limit = 2;
+    world->stage.default_route_settings.throttling_rate_limit = 1;
+    assert_null(tg_lane_of(world->request)->limit.bucket);
+    tg_lanes_forget(&world->engine.lanes);
+    const struct tg_lane *lane = tg_lane_of(world->request);
+    assert_true(tg_throttle_take(&lane->limit, 1000));
+    /* The bucket is that of everybody who asks by name. */
+    assert_true(tg_throttle_route(world->engine.throttles, &world->api, &world->stage, &world->route, 1000));
+    assert_false(tg_throttle_take(&lane->limit, 1000));
+    request_world_free(world);
+}
+
+static void of_an_http_api_counts_nothing(void **state)
+{
+    struct request_world *world = request_world_new();
+    struct tg_buf text;
+    (void)state;
+    request_world_begin(world, TG_REQUEST_HTTP);
+    assert_null(tg_lane_of(world->request)->series);
+    tg_buf_init(&text, SIZE_MAX);
+    assert_int_equal(tg_metrics_render(&world->engine.metrics, 1, &text), TG_OK);
+    assert_int_equal(tg_slice_find_slice(tg_buf_slice(&text), TG_LIT("api_id=")), tg_buf_size(&text));
+    tg_buf_free(&text);
+    request_world_free(world);
+}
+
+/* More routes than there are places. */
+static void many_take_turns(void **state)
+{
+    enum { ROUTES = 3 * TG_LANES };
+    static struct tg_route routes[ROUTES];
+    static char keys[ROUTES][8];
+    struct request_world *world = request_world_new();
+    (void)state;
+    request_world_begin(world, TG_REQUEST_MESSAGE);
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < ROUTES; i++) {
+            (void)snprintf(keys[i], sizeof keys[i], "r%zu", i);
+            routes[i].route_key = tg_slice_cstr(keys[i]);
+            world->request->route = &routes[i];
+            assert_ptr_equal(tg_lane_of(world->request)->series,
+                             tg_metrics_series(world->engine.metrics, world->api.api_id,
+                                               world->stage.stage_name, routes[i].route_key));
+        }
+    }
+    request_world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_found_again),
+        cmocka_unit_test(is_of_the_current_model),
+        cmocka_unit_test(of_an_http_api_counts_nothing),
+        cmocka_unit_test(many_take_turns),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
