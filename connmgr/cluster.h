@@ -97,7 +97,7 @@ static inline struct tg_slice tg_cluster_key_slice(const struct tg_cluster_key *
 {
     return tg_slice_make(key->text, key->len);
 }
-/* kind: lease, claim, dead. */
+/* kind: lease, claim, dead, known. */
 struct tg_cluster_key tg_cluster_key(const struct tg_cluster *cluster, uint32_t node, const char *kind);
 /* kind: rows, inbox. */
 struct tg_cluster_key tg_cluster_worker_key(const struct tg_cluster *cluster, uint32_t node, uint32_t worker,

@@ -11,7 +11,9 @@ enum {
     TICKS = 12, /* of a lease */
     KEEPS = 3,  /* of a lease */
     LOOKS = 6,  /* of a lease */
-    SURE = 10,  /* a tenth of the lease is left for closing sockets before anybody can claim the node */
+    LEASE_KEYS = 4,
+    LEAVE_KEYS = 3, /* and the rows */
+    SURE = 10,      /* a tenth of the lease is left for closing sockets before anybody can claim the node */
 };
 
 static uint64_t lease_ms(const struct tg_member *member)
@@ -68,10 +70,11 @@ static enum tg_err lease_script(struct tg_member *member, enum tg_script script,
 {
     struct tg_cluster_key lease = tg_cluster_key(member->cluster, node, "lease"),
                           claim = tg_cluster_key(member->cluster, node, "claim"),
-                          dead = tg_cluster_key(member->cluster, node, "dead");
+                          dead = tg_cluster_key(member->cluster, node, "dead"),
+                          known = tg_cluster_key(member->cluster, node, "known");
     char lease_text[24];
     const struct tg_slice keys[] = {tg_cluster_key_slice(&lease), tg_cluster_key_slice(&claim),
-                                    tg_cluster_key_slice(&dead)};
+                                    tg_cluster_key_slice(&dead), tg_cluster_key_slice(&known)};
     const struct tg_slice args[] = {tg_slice_make(member->token, TG_TOKEN_LEN),
                                     tg_slice_make(lease_text, tg_number_text(lease_ms(member), lease_text))};
     member->sent_ms = now_ms(member);
@@ -94,7 +97,8 @@ static void on_refreshed(void *arg, enum tg_err err, const struct tg_redis_reply
         return; /* given up meanwhile; or the next tick tries again */
     }
     if (said == 3) {
-        member->busy = lease_script(member, TG_SCRIPT_REFRESH, member->node, 3, on_refreshed) == TG_OK;
+        member->busy =
+            lease_script(member, TG_SCRIPT_REFRESH, member->node, LEASE_KEYS, on_refreshed) == TG_OK;
         return;
     }
     if (said == 0) {
@@ -132,7 +136,7 @@ static void on_indexed(void *arg, enum tg_err err, const struct tg_redis_reply *
 {
     struct tg_member *member = arg;
     if (err == TG_OK && tg_redis_reply_integer(reply) == 1) {
-        err = lease_script(member, TG_SCRIPT_ACQUIRE, member->wanted, 3, on_acquired);
+        err = lease_script(member, TG_SCRIPT_ACQUIRE, member->wanted, LEASE_KEYS, on_acquired);
         if (err == TG_OK) {
             return;
         }
@@ -261,8 +265,8 @@ void tg_member_leave(struct tg_member *member)
 {
     struct tg_cluster *cluster = member->cluster;
     size_t workers = cluster->settings.workers;
-    struct tg_cluster_key *keys = calloc(workers + 2, sizeof *keys);
-    struct tg_slice *slices = calloc(workers + 2, sizeof *slices);
+    struct tg_cluster_key *keys = calloc(workers + LEAVE_KEYS, sizeof *keys);
+    struct tg_slice *slices = calloc(workers + LEAVE_KEYS, sizeof *slices);
     char dead_ms[24];
     enum tg_err err = keys != NULL && slices != NULL && member->node != 0 ? TG_OK : TG_ENOMEM;
     member->leaving = true;
@@ -270,16 +274,18 @@ void tg_member_leave(struct tg_member *member)
     if (err == TG_OK) {
         keys[0] = tg_cluster_key(cluster, member->node, "lease");
         keys[1] = tg_cluster_key(cluster, member->node, "dead");
+        keys[2] = tg_cluster_key(cluster, member->node, "known");
         for (uint32_t i = 0; i < workers; i++) {
-            keys[2 + i] = tg_cluster_worker_key(cluster, member->node, i, "rows");
+            keys[LEAVE_KEYS + i] = tg_cluster_worker_key(cluster, member->node, i, "rows");
         }
-        for (size_t i = 0; i < workers + 2; i++) {
+        for (size_t i = 0; i < workers + LEAVE_KEYS; i++) {
             slices[i] = tg_cluster_key_slice(&keys[i]);
         }
         const struct tg_slice args[] = {
             tg_slice_make(member->token, TG_TOKEN_LEN),
             tg_slice_make(dead_ms, tg_number_text(cluster->settings.dead_ms, dead_ms))};
-        err = tg_uplink_script(member->link, TG_SCRIPT_LEAVE, slices, workers + 2, args, 2, on_left, member);
+        err = tg_uplink_script(member->link, TG_SCRIPT_LEAVE, slices, workers + LEAVE_KEYS, args, 2, on_left,
+                               member);
     }
     member->left = err != TG_OK;
     free(keys);

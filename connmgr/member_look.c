@@ -85,15 +85,17 @@ static enum tg_err claim(struct suspect *suspect)
     const struct tg_member_former *own = former(member, suspect->node);
     struct tg_cluster_key lease = tg_cluster_key(cluster, suspect->node, "lease"),
                           claimed = tg_cluster_key(cluster, suspect->node, "claim"),
-                          dead = tg_cluster_key(cluster, suspect->node, "dead");
-    char claim_ms[24];
+                          dead = tg_cluster_key(cluster, suspect->node, "dead"),
+                          known = tg_cluster_key(cluster, suspect->node, "known");
+    char claim_ms[24], lease_ms[24];
     const struct tg_slice keys[] = {tg_cluster_key_slice(&lease), tg_cluster_key_slice(&claimed),
-                                    tg_cluster_key_slice(&dead)};
+                                    tg_cluster_key_slice(&dead), tg_cluster_key_slice(&known)};
     const struct tg_slice args[] = {
         tg_slice_make(suspect->token, TG_TOKEN_LEN),
         tg_slice_make(claim_ms, tg_number_text(tg_cluster_claim_ms(cluster), claim_ms)),
-        own != NULL ? tg_slice_make(own->token, TG_TOKEN_LEN) : TG_EMPTY};
-    return tg_uplink_script(member->link, TG_SCRIPT_CLAIM, keys, 3, args, 3, on_claim, suspect);
+        own != NULL ? tg_slice_make(own->token, TG_TOKEN_LEN) : TG_EMPTY,
+        tg_slice_make(lease_ms, tg_number_text(cluster->settings.lease_ms, lease_ms))};
+    return tg_uplink_script(member->link, TG_SCRIPT_CLAIM, keys, 4, args, 4, on_claim, suspect);
 }
 
 static void on_exists(void *arg, enum tg_err err, const struct tg_redis_reply *reply)

@@ -313,6 +313,46 @@ static void test_flushed(void **state)
     node_free(nodes[0]);
 }
 
+static void forget_alone(const struct redis_server *server, uint32_t number)
+{
+    char line[160];
+    snprintf(line, sizeof line,
+             "DEL tidegate:{unit:%u}:lease tidegate:{unit:%u}:known tidegate:{unit:%u}:rows:0", number,
+             number, number);
+    assert_int_equal(ask(server, line), 3);
+}
+
+/* As when one primary of a Redis Cluster is flushed: who still has a lease there, and the index, looks on. */
+static void test_one_forgotten(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LEASE_MS, false), node_new(server->url, LEASE_MS, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    struct tg_socket *socket = node_open(nodes[0]);
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 1);
+    for (int i = 1; i <= 3; i++) {
+        NODES_UNTIL(nodes, tg_cluster_intact(nodes[1]->cluster, tg_loop_now_ns() / 1000000));
+        forget_alone(server, nodes[0]->number);
+        NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 1);
+        assert_true(nodes[0]->forgotten >= i);
+        assert_int_equal(nodes[0]->lost, 0);
+        assert_int_equal(tg_member_takeovers(nodes[1]->member), 0);
+    }
+    /* Forgotten and dead: it has a lease's time, and then is claimed. */
+    NODES_UNTIL(nodes, tg_cluster_intact(nodes[1]->cluster, tg_loop_now_ns() / 1000000));
+    forget_alone(server, nodes[0]->number);
+    tg_uplink_close(nodes[0]->link);
+    end_all(nodes[0], &socket, 1);
+    node_free(nodes[0]);
+    struct node *survivor[] = {nodes[1]};
+    uint64_t began = tg_loop_now_ns();
+    NODES_UNTIL(survivor, tg_member_takeovers(survivor[0]->member) == 1);
+    assert_true((tg_loop_now_ns() - began) / 1000000 >= LEASE_MS);
+    node_free(survivor[0]);
+}
+
 /* ---- two workers of one node ---- */
 
 struct pair {
@@ -588,6 +628,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_claimed_by_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_number_not_yet_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flushed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_forgotten, setup, teardown),
         cmocka_unit_test(test_workers_of_two_numbers),
         cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_when_cut_off, setup, teardown),
