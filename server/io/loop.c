@@ -162,7 +162,7 @@ static bool pass(struct tg_loop *loop)
     free_dead(loop);
     bool fired = fire_timers(loop);
     run_tasks(loop);
-    return count != 0 || uv_ready || tasks || fired;
+    return count > 0 || uv_ready || tasks || fired; /* interrupted: by what libuv asked of the kernel */
 }
 
 static void on_stop(uv_async_t *handle)

@@ -16,7 +16,8 @@ class Authority {
     this.file = path.join(dir, 'ca.pem'); // for caFile
     this.key = path.join(dir, 'ca.key');
     this.serial = 0;
-    selfSigned(['-subj', '/CN=throw-away authority', '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', this.key, '-out', this.file]);
+    const extensions = ['-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'];
+    selfSigned(['-subj', '/CN=throw-away authority', ...extensions, '-keyout', this.key, '-out', this.file]);
   }
 
   // {key, cert} and their files {keyFile, certFile} of a server with these names, as OpenSSL writes them: DNS:localhost,
@@ -28,11 +29,17 @@ class Authority {
     return { key: fs.readFileSync(`${base}.key`), cert: fs.readFileSync(`${base}.pem`), keyFile: `${base}.key`, certFile: `${base}.pem` };
   }
 
-  // The same certificate, over since yesterday.
+  // A certificate of the same name and key that ended long ago. (`openssl x509` of OpenSSL 3.5 makes none, that of 3.0 takes no date.)
   expired(pair) {
-    const certFile = pair.certFile.replace('.pem', '-expired.pem');
-    execFileSync('openssl', ['x509', '-in', pair.certFile, '-days', '-1', '-signkey', pair.keyFile, '-out', certFile], { stdio: 'pipe' });
-    return { ...pair, certFile };
+    const base = pair.certFile.replace('.pem', '-expired');
+    const openssl = (...args) => execFileSync('openssl', args, { stdio: 'pipe' });
+    fs.writeFileSync(`${base}.index`, '');
+    fs.writeFileSync(`${base}.cnf`, `[ca]\ndefault_ca = a\n[a]\ndatabase = ${base}.index\nnew_certs_dir = ${this.dir}\nrand_serial = yes\n` +
+      'default_md = sha256\npolicy = p\n[p]\ncommonName = supplied\n');
+    openssl('x509', '-x509toreq', '-in', pair.certFile, '-signkey', pair.keyFile, '-out', `${base}.csr`);
+    openssl('ca', '-batch', '-selfsign', '-notext', '-config', `${base}.cnf`, '-keyfile', pair.keyFile, '-in', `${base}.csr`,
+      '-startdate', '20200101000000Z', '-enddate', '20200102000000Z', '-out', `${base}.pem`);
+    return { ...pair, certFile: `${base}.pem` };
   }
 }
 
