@@ -147,7 +147,8 @@ static size_t take_head(struct tg_wsframe *frames, const char *bytes, size_t len
 
 /* ---- the payload ---- */
 
-static void unmask(struct tg_wsframe *frames, char *bytes, size_t len)
+/* True: what comes of it is ASCII. */
+static bool unmask(struct tg_wsframe *frames, char *bytes, size_t len)
 {
     const unsigned char *mask = frames->head + frames->head_len - MASK_LEN;
     unsigned char key[sizeof(uint64_t)];
@@ -159,8 +160,8 @@ static void unmask(struct tg_wsframe *frames, char *bytes, size_t len)
             key[i] = mask[(frames->mask_at + i) % MASK_LEN];
         }
     }
-    tg_bytes_mask(bytes, len, key);
     frames->mask_at = (uint8_t)((frames->mask_at + len) % MASK_LEN);
+    return tg_bytes_mask(bytes, len, key);
 }
 
 /* How many bytes at the end are the beginning of a character that may go on. */
@@ -180,8 +181,11 @@ static size_t unfinished(struct tg_slice text)
 }
 
 /* Whether the text of the message is UTF-8 so far, as far as one can tell. */
-static bool text_goes_on(struct tg_wsframe *frames, struct tg_slice text)
+static bool text_goes_on(struct tg_wsframe *frames, struct tg_slice text, bool ascii)
 {
+    if (ascii && frames->carry_len == 0) {
+        return true;
+    }
     while (frames->carry_len > 0 && text.len > 0) {
         bool well_formed;
         frames->carry[frames->carry_len++] = text.ptr[0];
@@ -203,7 +207,8 @@ static bool text_goes_on(struct tg_wsframe *frames, struct tg_slice text)
     return true;
 }
 
-static int data_event(struct tg_wsframe *frames, struct tg_slice piece, struct tg_wsframe_event *event)
+static int data_event(struct tg_wsframe *frames, struct tg_slice piece, bool ascii,
+                      struct tg_wsframe_event *event)
 {
     bool last = frames->left == 0 && (frames->head[0] & FIN) != 0;
     bool text = frames->message == TEXT && !frames->compressed;
@@ -214,7 +219,7 @@ static int data_event(struct tg_wsframe *frames, struct tg_slice piece, struct t
     if (frames->ignoring) {
         return 0;
     }
-    if (text && (!text_goes_on(frames, piece) || (last && frames->carry_len > 0))) {
+    if (text && (!text_goes_on(frames, piece, ascii) || (last && frames->carry_len > 0))) {
         return NOT_UTF8;
     }
     event->kind = TG_WSFRAME_DATA;
@@ -335,11 +340,11 @@ size_t tg_wsframe_next(struct tg_wsframe *frames, char *bytes, size_t len, struc
     if (code == 0 && frames->in_payload) {
         size_t take = frames->left < len - used ? (size_t)frames->left : len - used;
         struct tg_slice piece = tg_slice_make(bytes + used, take);
-        unmask(frames, bytes + used, take);
+        bool ascii = unmask(frames, bytes + used, take);
         used += take;
         frames->left -= take;
         code = is_control(frames->head[0]) ? control_event(frames, piece, event)
-                                           : data_event(frames, piece, event);
+                                           : data_event(frames, piece, ascii, event);
         if (frames->left == 0) {
             frames->in_payload = false;
             frames->head_len = 0;

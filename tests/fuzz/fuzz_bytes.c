@@ -78,11 +78,12 @@ static void try_mask(const uint8_t *data, size_t size)
     memcpy(key, data, size < sizeof key ? size : sizeof key);
     memcpy(copy, data, size);
     copy[size] = 'x';
-    tg_bytes_mask(copy, size, key);
+    bool ascii = tg_bytes_mask(copy, size, key);
     for (size_t i = 0; i < size; i++) {
         CHECK((unsigned char)copy[i] == (data[i] ^ key[i % 8]));
     }
     CHECK(copy[size] == 'x');
+    CHECK(ascii == (tg_bytes_ascii(tg_slice_make(copy, size)) == size));
     free(copy);
 }
 

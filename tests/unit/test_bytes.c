@@ -78,11 +78,32 @@ static void mask_is_xor_byte_by_byte(void **state)
         for (size_t i = 0; i < sizeof space; i++) {
             space[i] = (char)(i * 7);
         }
-        tg_bytes_mask(space + 1, len, key);
+        (void)tg_bytes_mask(space + 1, len, key);
         for (size_t i = 0; i < sizeof space; i++) {
             bool inside = i >= 1 && i < len + 1;
             assert_int_equal((unsigned char)space[i],
                              (unsigned char)(i * 7) ^ (inside ? key[(i - 1) % 8] : 0));
+        }
+    }
+}
+
+/* Of every length, at several alignments, with one byte of the outcome that is not ASCII, at every place, or
+ * none. */
+static void mask_tells_whether_the_outcome_is_ascii(void **state)
+{
+    const unsigned char key[8] = {0x81, 0xfe, 0x00, 0x5a, 0x81, 0xfe, 0x00, 0x5a};
+    (void)state;
+    for (size_t shift = 0; shift < 3; shift++) {
+        for (size_t len = 0; len <= LONGEST; len++) {
+            for (size_t high = 0; high <= len; high++) {
+                char space[LONGEST + 4];
+                memset(space, 'm', sizeof space);
+                if (high < len) {
+                    space[shift + high] = (char)0xed;
+                }
+                (void)tg_bytes_mask(space + shift, len, key);
+                assert_int_equal(tg_bytes_mask(space + shift, len, key), high == len);
+            }
         }
     }
 }
@@ -110,6 +131,7 @@ int main(void)
         cmocka_unit_test(plain_run_stops_before_quotes_escapes_and_controls),
         cmocka_unit_test(plain_run_keeps_what_high_said),
         cmocka_unit_test(mask_is_xor_byte_by_byte),
+        cmocka_unit_test(mask_tells_whether_the_outcome_is_ascii),
         cmocka_unit_test(random_bytes_agree_with_a_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
