@@ -406,6 +406,14 @@ static void on_control(void *arg, bool ping)
     }
 }
 
+static void on_read(void *arg)
+{
+    struct tg_conn *conn = arg;
+    if (conn->owes && conn->state == TG_CONN_OPEN) {
+        tg_conn_flush(conn);
+    }
+}
+
 static void on_writable(void *arg)
 {
     tg_conn_socket_drained(arg);
@@ -451,6 +459,7 @@ static void on_closed(void *arg, const struct tg_socket_end *end)
 const struct tg_socket_events tg_conn_socket_events = {
     .on_message = on_message,
     .on_control = on_control,
+    .on_read = on_read,
     .on_writable = on_writable,
     .on_closed = on_closed,
 };

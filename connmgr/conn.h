@@ -132,12 +132,13 @@ struct tg_send; /* one frame on its way */
 typedef void tg_sent_fn(void *arg, enum tg_err err);
 
 /* Queues the frame (takes its own reference); all frames of one pass of the loop go out in one write, those
- * of many bytes sooner. `sent` may be NULL; out may be NULL. TG_EBUSY: the queue is full (an empty queue
- * takes any one frame). TG_ECLOSED: not open. */
+ * of many bytes sooner: at once, or with the others that answer what one read brought. `sent` may be NULL;
+ * out may be NULL. TG_EBUSY: the queue is full (an empty queue takes any one frame). TG_ECLOSED: not open. */
 enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_fn *sent, void *arg,
                          struct tg_send **out) TG_MUST_CHECK;
-/* The same for a text of which nobody waits to hear. What answers a message while that is told (on_message)
- * is joined with the other answers, without a frame of its own. Borrowed. */
+/* The same for a text of which nobody waits to hear. Borrowed. What answers a message while that is told
+ * (on_message) is joined with the other answers, without a frame of its own; a long text is written from
+ * where it lies where it can be written at once. */
 enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text) TG_MUST_CHECK;
 /* Takes a frame back that still waits for the socket: TG_OK, and no callback follows. TG_EAGAIN: its fate is
  * settled, the callback is due. */

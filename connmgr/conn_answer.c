@@ -28,6 +28,33 @@ static enum tg_err send_frame(struct tg_conn *conn, struct tg_slice text)
     return err;
 }
 
+/* From where it lies, when it can be written at once: not while other answers to the same read follow, which
+ * then go out with it. */
+static enum tg_err send_long(struct tg_conn *conn, struct tg_slice text)
+{
+    struct tg_conn_answers *answers = &conn->mgr->answers;
+    if (answers->conn == conn) {
+        tg_conn_write_answers(conn->mgr);
+    }
+    if (conn->state != TG_CONN_OPEN || conn->blocked || !tg_list_empty(&conn->queue) ||
+        conn->ops->write_pieces == NULL || tg_conn_more_follows(conn)) {
+        return send_frame(conn, text);
+    }
+    char header[TG_FRAME_HEADER_MAX];
+    size_t header_len = tg_frame_write_header(TG_OPCODE_TEXT, text.len, header);
+    const struct tg_slice pieces[] = {{header, header_len}, text};
+    enum tg_err err = tg_conn_write_pieces(conn, pieces, 2);
+    if (err != TG_OK && err != TG_EAGAIN) { /* the end is seen; on_closed follows */
+        tg_conn_begin_closing(conn);
+        return TG_OK;
+    }
+    tg_conn_count_sent(conn, 1, text.len);
+    if (err == TG_EAGAIN) {
+        tg_conn_keep_in_socket(conn, header_len + text.len);
+    }
+    return TG_OK;
+}
+
 /* Whether there is room for one more answer of so many bytes: with those that are there it stays within what
  * may be queued. */
 static bool has_room(const struct tg_conn_answers *answers, const struct tg_conn *conn, size_t len)
@@ -41,7 +68,10 @@ enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text)
     struct tg_connmgr *mgr = conn->mgr;
     struct tg_conn_answers *answers = &mgr->answers;
     size_t most = text.len + TG_FRAME_HEADER_MAX;
-    if (mgr->speaking != conn || text.len >= sizeof answers->bytes - TG_FRAME_HEADER_MAX) {
+    if (text.len >= sizeof answers->bytes - TG_FRAME_HEADER_MAX) {
+        return send_long(conn, text);
+    }
+    if (mgr->speaking != conn) {
         return send_frame(conn, text);
     }
     if (!has_room(answers, conn, most)) {

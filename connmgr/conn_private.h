@@ -7,7 +7,8 @@
 #include "connmgr/conn.h"
 
 enum {
-    TG_CONN_BATCH_MAX = 65536, /* bytes joined into one write */
+    TG_CONN_BATCH_MAX = 65536,  /* bytes copied together for one write */
+    TG_CONN_WRITE_MAX = 135168, /* bytes of one write of several frames: eight of 16 KiB */
     /* So much for a connection is written at once: to wait for more saves nothing, and what many connections
      * have queued by the end of a pass is no longer in the processor's cache. */
     TG_CONN_WRITE_AT_ONCE = 8192,
@@ -39,6 +40,7 @@ struct tg_conn {
     uint8_t state;     /* enum tg_conn_state */
     bool closed_by_us; /* tg_conn_close came before the end was seen */
     bool blocked;      /* the socket said TG_EAGAIN: no write until it is writable */
+    bool owes;         /* much is queued, and waits for the end of what is being read */
     char id[TG_CONNID_LEN + 1];
 };
 
@@ -107,6 +109,18 @@ enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_co
 void tg_conn_count_sent(struct tg_conn *conn, size_t frames, size_t payload);
 /* The kernel had no room for all of a write of `len` bytes. */
 void tg_conn_keep_in_socket(struct tg_conn *conn, size_t len);
+/* Whether the message that is being told is followed by others of the same read. */
+static inline bool tg_conn_more_follows(const struct tg_conn *conn)
+{
+    return conn->ops->more != NULL && conn->ops->more(conn->socket);
+}
+/* Several only where the socket offers that. */
+static inline enum tg_err tg_conn_write_pieces(struct tg_conn *conn, const struct tg_slice *pieces,
+                                               size_t count)
+{
+    return count == 1 ? conn->ops->write(conn->socket, pieces[0])
+                      : conn->ops->write_pieces(conn->socket, pieces, count);
+}
 /* Writes the answers that there are. */
 void tg_conn_write_answers(struct tg_connmgr *mgr);
 /* Writes what the socket takes now. */

@@ -7,6 +7,9 @@
  * bytes of the limit, and a few. */
 enum { FRAMES_MIN = 64, BYTES_PER_FRAME = 256 };
 
+/* A frame from this length on is not copied to lie behind others in one write. */
+enum { APART = 4096 };
+
 /* Queued (a connection, a frame), or settled (no connection: only the callback is due). */
 struct tg_send {
     struct tg_list node; /* conn->queue or mgr->settled */
@@ -74,21 +77,28 @@ static void mark_dirty(struct tg_conn *conn)
     }
 }
 
+static bool has_room(const struct tg_conn *conn, size_t len)
+{
+    size_t most = conn->settings.max_queued_bytes;
+    return conn->queued_bytes == 0 || (conn->queued_frames < FRAMES_MIN + most / BYTES_PER_FRAME &&
+                                       conn->queued_bytes < most && len <= most - conn->queued_bytes);
+}
+
 enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_fn *sent, void *arg,
                          struct tg_send **out)
 {
     struct tg_connmgr *mgr = conn->mgr;
-    size_t most = conn->settings.max_queued_bytes;
     assert(sent != NULL || out == NULL); /* without a callback nobody knows how long the handle lives */
     if (mgr->answers.conn == conn) {
         tg_conn_write_answers(mgr);
     }
+    if (conn->state == TG_CONN_OPEN && conn->owes && !has_room(conn, frame->len)) {
+        tg_conn_flush(conn);
+    }
     if (conn->state != TG_CONN_OPEN) {
         return TG_ECLOSED;
     }
-    bool too_many = conn->queued_frames >= FRAMES_MIN + most / BYTES_PER_FRAME;
-    if (conn->queued_bytes > 0 &&
-        (too_many || conn->queued_bytes >= most || frame->len > most - conn->queued_bytes)) {
+    if (!has_room(conn, frame->len)) {
         tg_counter_add(&mgr->counters.rejected, 1);
         return TG_EBUSY;
     }
@@ -105,10 +115,13 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
     if (out != NULL) {
         *out = send;
     }
-    if (conn->queued_bytes >= TG_CONN_WRITE_AT_ONCE && !conn->blocked) {
-        tg_conn_flush(conn);
-    } else {
+    if (conn->queued_bytes < TG_CONN_WRITE_AT_ONCE || conn->blocked) {
         mark_dirty(conn);
+    } else if (conn->queued_bytes < TG_CONN_WRITE_MAX && tg_conn_more_follows(conn)) {
+        conn->owes = true;
+        mark_dirty(conn);
+    } else {
+        tg_conn_flush(conn);
     }
     return TG_OK;
 }
@@ -135,31 +148,56 @@ void tg_send_forget(struct tg_send *send)
 
 /* ---- writing ---- */
 
-/* The bytes of the first frames of the queue, as many as fit into one write; returns how many frames. One
- * alone is not copied. */
-static size_t gather(struct tg_conn *conn, struct tg_slice *bytes)
+/* What one write takes. */
+struct batch {
+    struct tg_slice pieces[TG_SOCKET_PIECES];
+    size_t count;       /* of pieces */
+    size_t frames, len; /* in all of them */
+    size_t copied;      /* bytes of mgr->batch */
+    bool last_can_grow; /* the last piece ends where these do */
+};
+
+/* False: it does not fit. */
+static bool add_frame(struct batch *batch, const struct tg_conn *conn, const struct tg_frame *frame,
+                      bool alone)
 {
-    char *batch = conn->mgr->batch;
-    struct tg_list *node = conn->queue.next;
-    const struct tg_frame *first = send_of(node)->frame;
-    size_t count = 0, len = 0;
-    bool joined =
-        node->next != &conn->queue && first->len + send_of(node->next)->frame->len <= TG_CONN_BATCH_MAX;
-    if (!joined) {
-        *bytes = tg_slice_make(first->bytes, first->len);
-        return 1;
+    bool apart = alone || (frame->len >= APART && conn->ops->write_pieces != NULL);
+    bool grows = !apart && batch->last_can_grow;
+    if (batch->frames > 0 && (batch->len + frame->len > TG_CONN_WRITE_MAX ||
+                              (!apart && batch->copied + frame->len > TG_CONN_BATCH_MAX) ||
+                              (!grows && batch->count == TG_SOCKET_PIECES))) {
+        return false;
     }
-    for (; node != &conn->queue; node = node->next) {
+    const char *bytes = frame->bytes;
+    if (!apart) {
+        bytes = memcpy(conn->mgr->batch + batch->copied, frame->bytes, frame->len);
+        batch->copied += frame->len;
+    }
+    if (grows) {
+        batch->pieces[batch->count - 1].len += frame->len;
+    } else {
+        batch->pieces[batch->count++] = tg_slice_make(bytes, frame->len);
+    }
+    batch->last_can_grow = !apart;
+    batch->len += frame->len;
+    batch->frames++;
+    return true;
+}
+
+/* The first frames of the queue, as many as fit into one write. Short ones are copied to lie one behind
+ * another; one alone is not. */
+static void gather(const struct tg_conn *conn, struct batch *batch)
+{
+    batch->count = batch->frames = batch->len = batch->copied = 0;
+    batch->last_can_grow = false;
+    for (struct tg_list *node = conn->queue.next; node != &conn->queue; node = node->next) {
         const struct tg_frame *frame = send_of(node)->frame;
-        if (frame->len > TG_CONN_BATCH_MAX - len) {
+        bool alone = batch->frames == 0 && (node->next == &conn->queue ||
+                                            frame->len + send_of(node->next)->frame->len > TG_CONN_BATCH_MAX);
+        if (!add_frame(batch, conn, frame, alone) || (alone && conn->ops->write_pieces == NULL)) {
             break;
         }
-        memcpy(batch + len, frame->bytes, frame->len);
-        len += frame->len;
-        count++;
     }
-    *bytes = tg_slice_make(batch, len);
-    return count;
 }
 
 void tg_conn_count_sent(struct tg_conn *conn, size_t frames, size_t payload)
@@ -185,20 +223,21 @@ void tg_conn_flush(struct tg_conn *conn)
     if (conn->mgr->answers.conn == conn) {
         tg_conn_write_answers(conn->mgr);
     }
+    conn->owes = false;
     while (!conn->blocked && !tg_list_empty(&conn->queue)) {
-        struct tg_slice bytes;
-        size_t count = gather(conn, &bytes);
-        enum tg_err err = conn->ops->write(conn->socket, bytes);
+        struct batch batch;
+        gather(conn, &batch);
+        enum tg_err err = tg_conn_write_pieces(conn, batch.pieces, batch.count);
         if (err != TG_OK && err != TG_EAGAIN) { /* the end is seen; on_closed follows */
             tg_conn_begin_closing(conn);
             tg_conn_drop_sends(conn);
             return;
         }
-        while (count-- > 0) {
+        while (batch.frames-- > 0) {
             settle(send_of(tg_list_pop(&conn->queue)), TG_OK);
         }
         if (err == TG_EAGAIN) {
-            tg_conn_keep_in_socket(conn, bytes.len);
+            tg_conn_keep_in_socket(conn, batch.len);
         }
     }
 }

@@ -21,17 +21,26 @@ struct tg_socket_events {
     void (*on_message)(void *arg, struct tg_slice payload, bool binary);
     /* A ping (answered already) or pong arrived. */
     void (*on_control)(void *arg, bool ping);
+    /* The messages of one read have all been told, or those before its close frame. NULL: of no interest. */
+    void (*on_read)(void *arg);
     /* What an earlier write had left over has gone to the kernel. */
     void (*on_writable)(void *arg);
     /* Last call, exactly once, for every socket that was opened. */
     void (*on_closed)(void *arg, const struct tg_socket_end *end);
 };
 
+enum { TG_SOCKET_PIECES = 16 };
+
 struct tg_socket_ops {
     /* Writes whole frames, already framed (unmasked, RFC 6455 section 5.2). TG_OK: all in the kernel.
      * TG_EAGAIN: taken, part of it waits in the socket; no further write until on_writable. TG_ECLOSED: not
      * taken, on_closed follows. */
     enum tg_err (*write)(struct tg_socket *socket, struct tg_slice frames);
+    /* The same, given in pieces, at most TG_SOCKET_PIECES, none of them empty. NULL: not offered. */
+    enum tg_err (*write_pieces)(struct tg_socket *socket, const struct tg_slice *pieces, size_t count);
+    /* Inside on_message: more came with this message, which is looked at next; on_read follows. NULL: never.
+     */
+    bool (*more)(const struct tg_socket *socket);
     /* Sends a close frame after what was written, waits a bounded time for the peer's, closes. code 0: cut at
      * once without a close frame. Idempotent; on_closed follows later. */
     void (*close)(struct tg_socket *socket, int code, struct tg_slice reason);

@@ -13,10 +13,11 @@ enum { ANSWER_MAX = 32768 };
 
 enum tg_err tg_ws_engine_new(struct tg_loop *loop, struct tg_ws_engine **out)
 {
-    struct tg_ws_engine *engine = calloc(1, sizeof *engine);
+    struct tg_ws_engine *engine = aligned_alloc(alignof(struct tg_ws_engine), sizeof *engine);
     if (engine == NULL) {
         return TG_ENOMEM;
     }
+    memset(engine, 0, offsetof(struct tg_ws_engine, space)); /* the rest takes no memory until it is used */
     engine->loop = loop;
     tg_list_init(&engine->lingering);
     enum tg_err err = tg_inflater_new(&engine->inflater);
@@ -146,6 +147,21 @@ static enum tg_err op_write(struct tg_socket *socket, struct tg_slice frames)
     return socket->blocked ? TG_EAGAIN : TG_OK;
 }
 
+static enum tg_err op_write_pieces(struct tg_socket *socket, const struct tg_slice *pieces, size_t count)
+{
+    assert(socket->code != 0 || socket->broken || !socket->blocked);
+    if (socket->code != 0 || !tg_ws_send_pieces(socket, pieces, count)) {
+        return TG_ECLOSED;
+    }
+    socket->blocked = tg_buf_size(&socket->out) > 0;
+    return socket->blocked ? TG_EAGAIN : TG_OK;
+}
+
+static bool op_more(const struct tg_socket *socket)
+{
+    return socket->more;
+}
+
 static void op_close(struct tg_socket *socket, int code, struct tg_slice reason)
 {
     if (code == 0) {
@@ -166,4 +182,8 @@ static void op_pause(struct tg_socket *socket, bool paused)
     }
 }
 
-const struct tg_socket_ops tg_ws_ops = {.write = op_write, .close = op_close, .pause = op_pause};
+const struct tg_socket_ops tg_ws_ops = {.write = op_write,
+                                        .write_pieces = op_write_pieces,
+                                        .more = op_more,
+                                        .close = op_close,
+                                        .pause = op_pause};

@@ -55,9 +55,19 @@ static void take_piece(struct tg_socket *socket, const struct tg_wsframe_event *
     tg_buf_free(&message);
 }
 
+static void tell_read(const struct tg_socket *socket)
+{
+    if (socket->events->on_read != NULL && !socket->reported) {
+        socket->events->on_read(socket->arg);
+    }
+}
+
 static void take_event(struct tg_socket *socket, const struct tg_wsframe_event *event)
 {
     bool open = socket->code == 0 && !socket->broken;
+    if (event->kind == TG_WSFRAME_CLOSE || event->kind == TG_WSFRAME_ERROR) {
+        tell_read(socket); /* what is owed goes before our close frame */
+    }
     switch (event->kind) {
     case TG_WSFRAME_NONE:
         break;
@@ -98,8 +108,10 @@ static size_t decode(struct tg_socket *socket, char *bytes, size_t len)
     while (at < len && !socket->paused && !socket->deaf) {
         struct tg_wsframe_event event;
         at += tg_wsframe_next(&socket->frames, bytes + at, len - at, &event);
+        socket->more = at < len;
         take_event(socket, &event);
     }
+    socket->more = false;
     return at;
 }
 
@@ -114,12 +126,13 @@ static void take_bytes(struct tg_socket *socket, char *bytes, size_t len)
     if (used < len && !socket->deaf) {
         hold(socket, bytes + used, len - used);
     }
+    tell_read(socket);
     tg_ws_want(socket);
 }
 
 void tg_ws_readable(struct tg_socket *socket)
 {
-    char *space = socket->engine->space;
+    char *space = socket->engine->space + TG_WS_RECEIVE_AT;
     size_t got;
     enum tg_err err = tg_transport_read(socket->transport, space, TG_WS_RECEIVE_SIZE, &got);
     if (err == TG_OK) {
@@ -148,7 +161,7 @@ void tg_ws_receive_held(struct tg_socket *socket)
 void tg_ws_receive_remains(struct tg_socket *socket)
 {
     enum { READS = 4 };
-    char *space = socket->engine->space;
+    char *space = socket->engine->space + TG_WS_RECEIVE_AT;
     for (int i = 0; i < READS && !socket->paused && !socket->deaf; i++) {
         size_t got;
         if (tg_transport_read(socket->transport, space, TG_WS_RECEIVE_SIZE, &got) != TG_OK) {

@@ -45,6 +45,52 @@ bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
     return true;
 }
 
+/* Writes them, as far as the transport takes them now. Returns how many bytes that is. */
+static size_t put_pieces(struct tg_socket *socket, const struct tg_slice *pieces, size_t count)
+{
+    size_t taken = 0;
+    if (tg_transport_gathers(socket->transport)) {
+        enum tg_err err = tg_transport_write_pieces(socket->transport, pieces, count, &taken);
+        if (err != TG_OK && err != TG_EAGAIN) {
+            break_off(socket);
+        }
+        return err == TG_OK ? taken : 0;
+    }
+    for (size_t i = 0; i < count && !socket->broken; i++) {
+        size_t now = put(socket, pieces[i]);
+        taken += now;
+        if (now < pieces[i].len) {
+            break;
+        }
+    }
+    return taken;
+}
+
+bool tg_ws_send_pieces(struct tg_socket *socket, const struct tg_slice *pieces, size_t count)
+{
+    size_t taken = 0, left = 0;
+    bool waits = tg_buf_size(&socket->out) > 0;
+    socket->pong_len = 0;
+    if (!waits && !socket->broken) {
+        taken = put_pieces(socket, pieces, count);
+    }
+    for (size_t i = 0; i < count && !socket->broken; i++) {
+        struct tg_slice rest = tg_slice_from(pieces[i], taken);
+        taken -= pieces[i].len - rest.len;
+        if (!waits && left == 0) {
+            socket->offered = rest.len; /* as TLS was offered it */
+        }
+        left += rest.len;
+        if (tg_buf_append(&socket->out, rest) != TG_OK) {
+            break_off(socket);
+        }
+    }
+    if (left > 0 && !socket->broken) {
+        tg_ws_want(socket);
+    }
+    return !socket->broken;
+}
+
 void tg_ws_flush(struct tg_socket *socket)
 {
     if (tg_buf_size(&socket->out) > 0) {

@@ -105,7 +105,7 @@ enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice b
 /* The same for several pieces, the first of which are written first; not all empty, at most
  * TG_TRANSPORT_PIECES. Only where tg_transport_gathers says so: TLS would make a record of each. There, less
  * than all on TG_OK means that the socket is full. */
-enum { TG_TRANSPORT_PIECES = 4 };
+enum { TG_TRANSPORT_PIECES = 16 };
 enum tg_err tg_transport_write_pieces(struct tg_transport *transport, const struct tg_slice *pieces,
                                       size_t count, size_t *put) TG_MUST_CHECK;
 bool tg_transport_gathers(const struct tg_transport *transport);

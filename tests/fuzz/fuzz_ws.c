@@ -81,7 +81,8 @@ static void on_closed(void *arg, const struct tg_socket_end *end)
     probe->socket = NULL;
 }
 
-static const struct tg_socket_events events = {on_message, on_control, on_writable, on_closed};
+static const struct tg_socket_events events = {
+    .on_message = on_message, .on_control = on_control, .on_writable = on_writable, .on_closed = on_closed};
 
 static void do_nothing(struct tg_task *task)
 {

@@ -13,6 +13,9 @@ struct tg_socket {
     enum tg_err next;       /* what the next write says; TG_EAGAIN and TG_OK take the bytes */
     int writes;             /* calls of write */
     size_t longest;         /* bytes of the longest write */
+    size_t pieces;          /* of the last write */
+    const char *last_piece; /* where it was */
+    bool more;              /* what the socket says of the message that it tells */
     struct tg_buf written;  /* bytes taken */
     int closes, close_code; /* calls of close, and what the last one said */
     char close_reason[128];
@@ -23,11 +26,37 @@ struct tg_socket {
 static inline enum tg_err fake_write(struct tg_socket *socket, struct tg_slice frames)
 {
     socket->writes++;
+    socket->pieces = 1;
+    socket->last_piece = frames.ptr;
     if (socket->next != TG_ECLOSED) {
         socket->longest = frames.len > socket->longest ? frames.len : socket->longest;
         assert_int_equal(tg_buf_append(&socket->written, frames), TG_OK);
     }
     return socket->next;
+}
+
+static inline enum tg_err fake_write_pieces(struct tg_socket *socket, const struct tg_slice *pieces,
+                                            size_t count)
+{
+    size_t len = 0;
+    assert_in_range(count, 1, TG_SOCKET_PIECES);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(pieces[i].len > 0);
+        len += pieces[i].len;
+        if (socket->next != TG_ECLOSED) {
+            assert_int_equal(tg_buf_append(&socket->written, pieces[i]), TG_OK);
+        }
+    }
+    socket->writes++;
+    socket->pieces = count;
+    socket->last_piece = pieces[count - 1].ptr;
+    socket->longest = len > socket->longest ? len : socket->longest;
+    return socket->next;
+}
+
+static inline bool fake_more(const struct tg_socket *socket)
+{
+    return socket->more;
 }
 
 static inline void fake_close(struct tg_socket *socket, int code, struct tg_slice reason)
@@ -45,7 +74,11 @@ static inline void fake_pause(struct tg_socket *socket, bool paused)
     socket->paused = paused;
 }
 
-static const struct tg_socket_ops fake_ops = {.write = fake_write, .close = fake_close, .pause = fake_pause};
+static const struct tg_socket_ops fake_ops = {.write = fake_write,
+                                              .write_pieces = fake_write_pieces,
+                                              .more = fake_more,
+                                              .close = fake_close,
+                                              .pause = fake_pause};
 
 static inline struct tg_socket *fake_socket_new(void)
 {

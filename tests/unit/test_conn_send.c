@@ -513,6 +513,121 @@ static void test_frames_are_counted(void **state)
     end_conn(socket);
 }
 
+/* ---- messages whose fate nobody wants to know ---- */
+
+enum { LONG = 16384 };
+
+static struct tg_slice long_text(void)
+{
+    static char text[LONG];
+    memset(text, 'l', sizeof text);
+    return tg_slice_make(text, sizeof text);
+}
+
+static enum tg_err send_long(struct tg_socket *socket)
+{
+    return tg_conn_send_text(socket->conn, long_text());
+}
+
+static void test_a_long_message_is_written_from_where_it_lies(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    assert_int_equal(send_long(socket), TG_OK);
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(socket->pieces, 2);
+    assert_ptr_equal(socket->last_piece, long_text().ptr);
+    assert_int_equal(tg_buf_size(&socket->written), LONG + 4);
+    assert_memory_equal(tg_buf_slice(&socket->written).ptr, "\x81\x7e\x40\x00llll", 8);
+    assert_int_equal(atomic_load(&counters->messages_out), 1);
+    assert_int_equal(atomic_load(&counters->bytes_out), LONG);
+    assert_int_equal(queued(fixture), 0);
+    /* What the socket keeps counts as ever. */
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_long(socket), TG_OK);
+    assert_int_equal(queued(fixture), LONG + 4);
+    assert_int_equal(send_long(socket), TG_OK);
+    assert_int_equal(socket->writes, 2);
+    fake_writable(socket);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 3);
+    assert_ptr_not_equal(socket->last_piece, long_text().ptr);
+    assert_int_equal(atomic_load(&counters->messages_out), 3);
+    socket->next = TG_ECLOSED;
+    assert_int_equal(send_long(socket), TG_OK);
+    assert_int_equal(send_long(socket), TG_ECLOSED);
+    assert_int_equal(atomic_load(&counters->messages_out), 3);
+    end_conn(socket);
+}
+
+static void test_a_message_keeps_its_place(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    assert_int_equal(tg_conn_send_text(socket->conn, TG_LIT("one")), TG_OK);
+    assert_int_equal(tg_conn_send_text(socket->conn, TG_LIT("two")), TG_OK);
+    assert_int_equal(socket->writes, 0);
+    assert_int_equal(send_long(socket), TG_OK);
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(socket->pieces, 2); /* the short ones, and the long one */
+    assert_memory_equal(tg_buf_slice(&socket->written).ptr, "\x81\x03one\x81\x03two\x81\x7e\x40\x00l", 15);
+    end_conn(socket);
+}
+
+/* What answers the messages of one read goes out in one write, when the last one is answered or the read is
+ * over. */
+static void test_answers_of_one_read_go_out_together(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    for (int last = 0; last < 2; last++) {
+        socket->more = true;
+        assert_int_equal(send_long(socket), TG_OK);
+        assert_int_equal(tg_conn_send_text(socket->conn, TG_LIT("short")), TG_OK);
+        assert_int_equal(send_long(socket), TG_OK);
+        assert_int_equal(socket->writes, last);
+        socket->more = false;
+        if (last == 1) {
+            assert_int_equal(send_long(socket), TG_OK);
+        } else {
+            tg_conn_socket_events.on_read(socket->conn);
+        }
+        assert_int_equal(socket->writes, last + 1);
+        assert_int_equal(socket->pieces, 3 + last);
+        assert_int_equal(queued(fixture), 0);
+        tg_conn_socket_events.on_read(socket->conn);
+        turn(fixture->loop);
+        assert_int_equal(socket->writes, last + 1);
+    }
+    /* No more than one write takes is kept for it. */
+    socket->more = true;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(send_long(socket), TG_OK);
+    }
+    assert_int_equal(socket->writes, 4);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 5);
+    end_conn(socket);
+}
+
+/* It may be kept for the end of the read only where it may be kept at all. */
+static void test_what_is_kept_for_the_read_leaves_room(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->settings.max_queued_bytes = LONG + 100;
+    struct tg_socket *socket = open_conn(fixture);
+    socket->more = true;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(send_long(socket), TG_OK);
+    }
+    assert_int_equal(socket->writes, 3);
+    socket->next = TG_EAGAIN;
+    assert_int_equal(send_long(socket), TG_EBUSY);
+    assert_int_equal(socket->writes, 4);
+    end_conn(socket);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -536,6 +651,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_callback_that_closes_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_callback_that_sends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_frames_are_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_long_message_is_written_from_where_it_lies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_message_keeps_its_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_answers_of_one_read_go_out_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_kept_for_the_read_leaves_room, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

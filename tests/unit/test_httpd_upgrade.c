@@ -47,7 +47,8 @@ static void on_closed(void *arg, const struct tg_socket_end *end)
     owner.code = end->code;
 }
 
-static const struct tg_socket_events events = {on_message, on_control, on_writable, on_closed};
+static const struct tg_socket_events events = {
+    .on_message = on_message, .on_control = on_control, .on_writable = on_writable, .on_closed = on_closed};
 
 static int setup(void **state)
 {

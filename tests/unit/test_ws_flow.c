@@ -39,6 +39,53 @@ static void waits_for_a_slow_reader(void **state)
     free(text);
 }
 
+/* Of all lengths, so that what the socket takes ends within one. */
+static void pieces_wait_for_a_slow_reader(void **state)
+{
+    static struct conn conn;
+    struct tg_slice pieces[TG_SOCKET_PIECES];
+    char *text = filled(BULK);
+    char *frame = malloc(BULK + 10);
+    assert_non_null(frame);
+    size_t len = put_frame(frame, 0x81, text, BULK), at = 0;
+    for (size_t i = 0; i < TG_SOCKET_PIECES; i++) {
+        size_t step = i + 1 < TG_SOCKET_PIECES ? (i % 5 + 1) * (i % 2 ? 7 : 200003) : len - at;
+        pieces[i] = tg_slice_make(frame + at, step);
+        at += step;
+    }
+    conn_open(&conn, *state);
+    assert_int_equal(tg_ws_ops.write_pieces(conn.socket, pieces, TG_SOCKET_PIECES), TG_EAGAIN);
+    read_bulk(&conn, frame, len);
+    WAIT(&conn, conn.writables == 1);
+    pieces[0] = TG_LIT("\x81\x02");
+    pieces[1] = TG_LIT("on");
+    assert_int_equal(tg_ws_ops.write_pieces(conn.socket, pieces, 2), TG_OK);
+    expect_bytes(&conn, TG_LIT("\x81\x02on"));
+    server_close(&conn, 1000, TG_EMPTY);
+    assert_int_equal(tg_ws_ops.write_pieces(conn.socket, pieces, 2), TG_ECLOSED);
+    conn_done(&conn);
+    free(frame);
+    free(text);
+}
+
+/* The owner learns which message is a read's last one, and that it is over: before our close frame goes. */
+static void tells_of_the_end_of_a_read(void **state)
+{
+    static struct conn conn;
+    conn_open(&conn, *state);
+    conn.story[0] = '\0';
+    client_write(&conn, TG_LIT("\x81\x81" ZERO "a\x81\x81" ZERO "b\x81\x81" ZERO "c"));
+    WAIT(&conn, conn.count == 3);
+    assert_string_equal(conn.story, "MMmr");
+    client_write(&conn, TG_LIT("\x81\x81" ZERO "d\x81"));
+    WAIT(&conn, conn.count == 4);
+    assert_string_equal(conn.story, "MMmrMr");
+    client_write(&conn, TG_LIT("\x81" ZERO "e\x88\x82" ZERO "\x03\xe8"));
+    expect_end(&conn, 1000, "", true);
+    assert_string_equal(conn.story, "MMmrMrMrc");
+    conn_done(&conn);
+}
+
 static void close_waits_for_what_was_written(void **state)
 {
     static struct conn conn;
@@ -225,6 +272,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(waits_for_a_slow_reader),
+        TEST(pieces_wait_for_a_slow_reader),
+        TEST(tells_of_the_end_of_a_read),
         TEST(close_waits_for_what_was_written),
         TEST(closed_by_a_slow_reader),
         TEST(closed_by_one_who_does_not_read),

@@ -48,6 +48,8 @@ struct conn {
     int close_at_message; /* code */
     struct tg_slice keep;
     size_t last_len;
+    char story[64]; /* m: a message, M: one that others follow in the same read, r: the read is over, c: the
+                       end */
 };
 
 static const struct tg_slice sample_key = TG_LIT_INIT("dGhlIHNhbXBsZSBub25jZQ==");
@@ -102,9 +104,26 @@ static inline void server_close(struct conn *conn, int code, struct tg_slice rea
     conn->inside = false;
 }
 
+static inline void tell(struct conn *conn, const char *letter)
+{
+    size_t len = strlen(conn->story);
+    if (len + 1 < sizeof conn->story) {
+        memcpy(conn->story + len, letter, 2);
+    }
+}
+
+static inline void on_read(void *arg)
+{
+    struct conn *conn = arg;
+    assert_false(conn->inside);
+    assert_int_equal(conn->closed, 0);
+    tell(conn, "r");
+}
+
 static inline void on_message(void *arg, struct tg_slice payload, bool binary)
 {
     struct conn *conn = arg;
+    tell(conn, tg_ws_ops.more(conn->socket) ? "M" : "m");
     assert_false(conn->inside);
     assert_int_equal(conn->closed, 0);
     conn->count++;
@@ -145,6 +164,7 @@ static inline void on_closed(void *arg, const struct tg_socket_end *end)
     struct conn *conn = arg;
     assert_false(conn->inside);
     assert_true(end->reason.len < sizeof(conn->reason));
+    tell(conn, "c");
     conn->closed++;
     conn->side->open--;
     conn->code = end->code;
@@ -156,7 +176,11 @@ static inline void on_closed(void *arg, const struct tg_socket_end *end)
     conn->socket = NULL;
 }
 
-static const struct tg_socket_events events = {on_message, on_control, on_writable, on_closed};
+static const struct tg_socket_events events = {.on_message = on_message,
+                                               .on_control = on_control,
+                                               .on_read = on_read,
+                                               .on_writable = on_writable,
+                                               .on_closed = on_closed};
 
 /* ---- the loop ---- */
 
