@@ -13,7 +13,7 @@ import { startBalancer } from './lib/proxies.mjs';
 import { Connection, Load, now, startEvents } from './lib/pushload.mjs';
 import { REDIS, startRedis } from './lib/redis.mjs';
 import { judge } from './lib/verdict.mjs';
-import { waitFor, within } from './lib/wait.mjs';
+import { waitFor, watchStalls, within } from './lib/wait.mjs';
 
 const { values: given } = parseArgs({ options: { seed: { type: 'string' }, full: { type: 'boolean' } }, strict: false });
 const FULL = given.full ?? process.env.TIDEGATE_FAULTS === 'full';
@@ -25,6 +25,8 @@ const JITTER = 1000; // ms: a client comes back after a random part of it
 const GRACE = 1.5; // s: longer than the balancer takes to notice
 const LATEST = { timeout: 60000, interval: 50 };
 const FENCE = 2000; // ms between a 410 and the end as its client sees it, on a loaded machine
+const OUT = 1500; // ms in which a gateway gives up its port, its lease, and ends
+const TURNED_AWAY = 6000; // ms: a push's time, and what an answer of another node may take on top
 
 // Clients dial the balancer, each from an address of its own; the connection's node is known by its $connect.
 class Fleet extends Load {
@@ -83,18 +85,6 @@ function peak(times) {
   return most;
 }
 
-// How long this process was kept from its own timers at worst, in seconds: what happened meanwhile it sees at once.
-function watchStalls(t) {
-  const watch = { worst: 0 };
-  let last = now();
-  const timer = setInterval(() => {
-    watch.worst = Math.max(watch.worst, (now() - last - 20) / 1000);
-    last = now();
-  }, 20);
-  t.after(() => clearInterval(timer));
-  return watch;
-}
-
 function startNode(t, { redis, events, node }, ports = {}) {
   const fields = { type: 'context.eventType', id: 'context.connectionId', tag: 'route.request.querystring.tag', address: 'context.identity.sourceIp', node: `'${node}'` };
   const mapped = (names) => ({ requestParameters: Object.fromEntries(names.map((name) => [`integration.request.header.x-${name}`, fields[name]])) });
@@ -103,12 +93,28 @@ function startNode(t, { redis, events, node }, ports = {}) {
     // Clients come through the balancer, back ends directly.
     listeners: [{ address: `127.0.0.1:${gw.port}`, proxyProtocol: 'v2', trustedProxies: ['127.0.0.1'] }, { address: `127.0.0.1:${ports.back}` }],
     apis: [wsApi({ integrations, routes: [route('$connect', 'open', { requestParameters: { 'route.request.querystring.tag': { required: true } } }), route('$disconnect', 'app'), twoWay('$default', 'app')] })],
+    backends: { connectTimeoutMillis: 29000 }, // the back end shares its process with two thousand clients
     registry: { type: 'redis', url: redis.url, cluster: 'fleet', leaseSeconds: 10, probeIntervalSeconds: 0.5, commandTimeoutMillis: 2000 },
     management: { auth: 'none', pushTimeoutMillis: 3000 },
     drain: { graceSeconds: GRACE, closesPerSecond: PACE, deadlineSeconds: 60 },
     throttling: UNTHROTTLED,
   });
   return startGateway(t, config, { readyTimeout: LATEST.timeout, ...ports });
+}
+
+// Says what is left in a gateway that should have ended by now.
+function watchDrain(t, node, due) {
+  const timer = setInterval(async () => {
+    if (now() < due) return;
+    try {
+      const inFlight = await sample(node, 'requests_in_flight');
+      const [drain, counts, list] = await Promise.all(['/drain', '/connections', '/connections/list?limit=3'].map(async (where) => (await node.admin(where)).text.replaceAll('\n', '')));
+      t.diagnostic(`drain overdue by ${Math.round(now() - due)} ms: requests ${inFlight}; ${drain} ${counts} ${list}`);
+    } catch (error) {
+      t.diagnostic(`drain overdue by ${Math.round(now() - due)} ms: ${error.message}`);
+    }
+  }, 1000);
+  node.exited.then(() => clearInterval(timer));
 }
 
 async function sample(gateway, name) {
@@ -138,12 +144,14 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
       const from = now();
       nodes[i].signal('SIGTERM');
       nodes[i].stopped = true;
+      watchDrain(t, nodes[i], from + 1000 * (GRACE + 3 + (1.2 * had) / PACE));
       await within(nodes[i].exited, `gateway ${i} to drain`, 70000);
       assert.deepEqual(nodes[i].exit, { code: 0, signal: null });
       const to = now();
       nodes[i] = await startNode(t, { redis, events, node: i }, ports[i]);
+      const up = now();
       await settled(`all clients to be back from gateway ${i}`);
-      rolled.push({ had, from, to, whole: now() });
+      rolled.push({ gateway: gateways[i], had, from, to, up, whole: now() });
     }
     await fleet.stop();
     fleet.leave();
@@ -162,6 +170,16 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
     const { counts, faults } = judge({ ...fleet, events: events.events, fence: FENCE, silent: true });
     t.diagnostic(`pushes ${JSON.stringify(counts)}; reconnected ${opened.length - SIZE.slots}`);
     for (const [name, list] of Object.entries(faults)) assert.equal(list.length, 0, `${name}: ${JSON.stringify(list.slice(0, 3).map(({ status, stream, seq, id, code, startedAt, endedAt }) => ({ status, stream, seq, id, code, startedAt, endedAt })))}`);
+
+    // Nobody was turned away, or left without an answer, but by a gateway that gives up its port and its lease, or has not joined
+    // again: those that stay answer for all of their connections all the time, and so does one that drains until its clients are gone.
+    const slack = 1 + 2 * stalls.worst;
+    const away = (gateway, { startedAt, endedAt }) => rolled.some(({ gateway: one, to, up }) => one === gateway && endedAt >= to - OUT * slack && startedAt <= up + 1000 * stalls.worst);
+    const turned = fleet.pushes.filter(({ status }) => status === 503 || status === 'none');
+    const tell = ({ status, gateway, connection, startedAt, endedAt }) => ({ status, by: gateway.port, has: connection.gateway.port, startedAt, endedAt, rolled: rolled.map(({ gateway: { port }, from, to, up }) => ({ port, from, to, up })) });
+    assert.deepEqual(turned.filter((push) => !away(push.gateway, push) && !(push.status === 503 && away(push.connection.gateway, push))).map(tell), []);
+    assert.deepEqual(turned.filter(({ startedAt, endedAt }) => endedAt - startedAt > TURNED_AWAY * slack).map(tell), []);
+    assert.equal(counts[429], 0, 'a client that reads is not too slow');
 
     // Nobody was refused: the balancer knew before the node said no.
     const refused = fleet.connections.filter((connection) => connection.refused !== undefined);
@@ -182,6 +200,7 @@ describe('a fleet behind a load balancer', { skip: REDIS ? false : 'redis-server
       t.diagnostic(`${had} clients: closed at ${closing.toFixed(0)}/s (peak ${peak(closed)}), back at ${coming.toFixed(0)}/s (peak ${peak(back)}), drained in ${Math.round(to - from)} ms, whole after ${Math.round(whole - from)} ms`);
       const slow = lasted > 2000 + (1500 * closed.length) / PACE;
       for (const one of slow ? told.slice(-5) : []) t.diagnostic(`late: ${one.id} at ${Math.round(one.closedAt - from)}, opened at ${Math.round(one.openedAt - from)}, ${one.sent - one.answered} of ${one.sent} messages not answered`);
+      assert.ok(to - from <= 1000 * slack * (GRACE + 7 + (1.2 * had) / PACE), `drained within its pace, the time for answers to the closes, and some seconds: ${Math.round(to - from)} ms`);
       assert.ok(closed.length >= had, `${closed.length} of ${had} closed with 1012`);
       assert.ok(first - from >= GRACE * 1000 - 50, 'nobody is closed in the grace');
       assert.ok(closing <= PACE * 1.15, 'the pace of the closes');

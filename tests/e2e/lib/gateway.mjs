@@ -200,9 +200,20 @@ export function parseMetrics(text) {
   return samples;
 }
 
+// Ports that nobody asked for by number, and that a stranger took in between, are chosen anew.
+export async function startGateway(owner, config, options = {}) {
+  for (let attempts = options.port || options.ready === false ? 1 : 3; ; attempts--) {
+    try {
+      return await startOnce(owner, config, options);
+    } catch (error) {
+      if (attempts === 1 || !/Address already in use/.test(error.message)) throw error;
+    }
+  }
+}
+
 // Options: env, args (after --config FILE), file (name of the configuration file), text (file content instead of an
 // object), ready (false: do not wait), wrap (command put before the binary, e.g. a memory checker), binary.
-export async function startGateway(owner, config, options = {}) {
+async function startOnce(owner, config, options) {
   const gateway = new Gateway();
   gateway.port = options.port ?? (await freePort());
   gateway.adminPort = options.adminPort ?? (await freePort());

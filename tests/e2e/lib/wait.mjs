@@ -1,4 +1,6 @@
 // Waiting with a deadline: no test sleeps blindly, every wait ends with a condition or an error that names it.
+import { onEnd } from './scope.mjs';
+
 export const DEADLINE = Number(process.env.TIDEGATE_E2E_DEADLINE_MS ?? 10000);
 
 // Polls `condition` until it returns something truthy, which becomes the result.
@@ -36,4 +38,16 @@ export async function pool(count, width, task) {
     while (next < count) await task(next++);
   };
   await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
+}
+
+// How long this process was kept from its own timers at worst, in seconds: what happened meanwhile it sees at once.
+export function watchStalls(owner) {
+  const watch = { worst: 0 };
+  let last = performance.now();
+  const timer = setInterval(() => {
+    watch.worst = Math.max(watch.worst, (performance.now() - last - 20) / 1000);
+    last = performance.now();
+  }, 20);
+  onEnd(owner, () => clearInterval(timer));
+  return watch;
 }
