@@ -60,6 +60,7 @@ static void on_tick(struct tg_timer *timer)
         wait = left > 0 ? tg_pace_wait(&closing->pace, now, TICK_MS) : TICK_MS;
     }
     atomic_store(&closing->quiet, is_quiet(closing));
+    atomic_store(&closing->silent, closing->retired && is_empty(closing));
     tg_timer_start(closing->loop, timer, wait);
 }
 
@@ -72,6 +73,7 @@ void tg_closing_init(struct tg_closing *closing)
 {
     tg_timer_init(&closing->tick, on_tick);
     atomic_init(&closing->quiet, false);
+    atomic_init(&closing->silent, false);
 }
 
 void tg_closing_begin(struct tg_closing *closing, const struct tg_closing_order *order)
@@ -99,16 +101,27 @@ void tg_closing_begin(struct tg_closing *closing, const struct tg_closing_order 
     tg_timer_start(closing->loop, &closing->tick, 0);
 }
 
+void tg_closing_retire(struct tg_closing *closing)
+{
+    closing->retired = true;
+    tg_httpd_drain(closing->httpd);
+    tg_timer_start(closing->loop, &closing->tick, 0);
+}
+
 void tg_closing_stop(struct tg_closing *closing)
 {
     closing->stopping = true;
-    tg_httpd_drain(closing->httpd);
     tg_timer_start(closing->loop, &closing->tick, 0);
 }
 
 bool tg_closing_quiet(const struct tg_closing *closing)
 {
     return atomic_load(&closing->quiet);
+}
+
+bool tg_closing_silent(const struct tg_closing *closing)
+{
+    return atomic_load(&closing->silent);
 }
 
 void tg_closing_free(struct tg_closing *closing)

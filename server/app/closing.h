@@ -30,9 +30,9 @@ struct tg_closing {
     struct tg_timer tick;
     struct tg_pace pace;
     struct tg_closing_order order;
-    bool begun, stopping, cut;
+    bool begun, retired, stopping, cut;
     uint64_t quit_ms; /* until when the bus is waited for; 0: not yet */
-    _Atomic(bool) quiet;
+    _Atomic(bool) quiet, silent;
 };
 
 /* The fields above `tick` are the worker's to fill in. */
@@ -40,10 +40,16 @@ void tg_closing_init(struct tg_closing *closing);
 /* From now on handshakes get 503 and answers say Connection: close; everything else is served on. A second
  * order only shortens the times, and takes the new rate. */
 void tg_closing_begin(struct tg_closing *closing, const struct tg_closing_order *order);
-/* Stops listening; the loop ends as soon as nothing is under way. After tg_closing_begin. */
+/* Stops listening; requests under way go on to their end. After tg_closing_begin. */
+void tg_closing_retire(struct tg_closing *closing);
+/* The loop ends as soon as nothing is under way. After tg_closing_retire. */
 void tg_closing_stop(struct tg_closing *closing);
 /* No connection is left, and every $disconnect is out: stays so. Any thread. */
 bool tg_closing_quiet(const struct tg_closing *closing);
+/* Nor is any request, and none comes: nobody is asked anything for this worker's callers any more. Any
+ * thread.
+ */
+bool tg_closing_silent(const struct tg_closing *closing);
 void tg_closing_free(struct tg_closing *closing);
 
 #endif

@@ -113,26 +113,53 @@ static void start_closing(struct tg_drain *drain)
     tell_close(drain, rate);
 }
 
-static bool all_quiet(const struct tg_app *app)
+static bool all_are(const struct tg_app *app, bool (*is)(const struct tg_worker *worker))
 {
     for (size_t i = 0; i < app->worker_count; i++) {
-        if (!tg_worker_quiet(app->workers[i])) {
+        if (!is(app->workers[i])) {
             return false;
         }
     }
     return true;
 }
 
+static bool tell_all(struct tg_app *app, enum tg_err (*tell)(struct tg_worker *worker))
+{
+    bool all_told = true;
+    for (size_t i = 0; i < app->worker_count; i++) {
+        enum tg_err err = tell(app->workers[i]);
+        told(app, i, err);
+        all_told = all_told && (err == TG_OK || err == TG_ECLOSED);
+    }
+    return all_told;
+}
+
 /* The workers go on until the lease is back: until then other nodes ask them, and are told that the
  * connections are gone. */
-static void start_ending(struct tg_drain *drain, uint64_t now)
+static void start_leaving(struct tg_drain *drain, uint64_t now)
 {
     struct tg_app *app = drain->app;
-    drain->state = TG_DRAIN_ENDING;
     drain->leave_ms = at_most(now + LEAVE_MS, drain->times.end_ms);
     if (app->cluster_node != NULL) {
         tg_node_begin_leave(app->cluster_node);
     }
+}
+
+/* Callers find other nodes first, then the lease goes back, then the workers end. Those who are still being
+ * served may ask other nodes for something, and without its lease this one has none to ask. True: on the way
+ * out, and nothing is left to do. */
+static bool end(struct tg_drain *drain, uint64_t now)
+{
+    struct tg_app *app = drain->app;
+    if (!drain->retired) {
+        drain->retired = tell_all(app, tg_worker_retire);
+    }
+    if (drain->leave_ms == 0 && (all_are(app, tg_worker_silent) || now + LEAVE_MS >= drain->times.end_ms)) {
+        start_leaving(drain, now);
+    }
+    return drain->leave_ms != 0 &&
+           (app->cluster_node == NULL || tg_node_has_left(app->cluster_node) || now >= drain->leave_ms) &&
+           tell_all(app, tg_worker_stop);
 }
 
 static void on_timer(struct tg_timer *timer)
@@ -147,20 +174,12 @@ static void on_timer(struct tg_timer *timer)
     if (drain->state == TG_DRAIN_GRACE) {
         start_closing(drain);
     }
-    if (drain->state == TG_DRAIN_CLOSING && (all_quiet(app) || now >= drain->times.end_ms + LATE_MS)) {
-        start_ending(drain, now);
+    if (drain->state == TG_DRAIN_CLOSING &&
+        (all_are(app, tg_worker_quiet) || now >= drain->times.end_ms + LATE_MS)) {
+        drain->state = TG_DRAIN_ENDING;
     }
-    if (drain->state == TG_DRAIN_ENDING &&
-        (app->cluster_node == NULL || tg_node_has_left(app->cluster_node) || now >= drain->leave_ms)) {
-        bool all_told = true;
-        for (size_t i = 0; i < app->worker_count; i++) {
-            enum tg_err err = tg_worker_stop(app->workers[i]);
-            told(app, i, err);
-            all_told = all_told && (err == TG_OK || err == TG_ECLOSED);
-        }
-        if (all_told) {
-            return; /* the workers' ends end the loop */
-        }
+    if (drain->state == TG_DRAIN_ENDING && end(drain, now)) {
+        return; /* the workers' ends end the loop */
     }
     tg_timer_start(app->loop, timer, TICK_MS);
 }

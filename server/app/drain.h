@@ -2,7 +2,8 @@
  *
  *   serving -> grace: /readyz and /ping say 503, everything is served on; may be called off
  *           -> closing: handshakes get 503, WebSockets are closed at the set rate, the rest is served on
- *           -> ending: all of them are gone and told of; the lease is given back, listeners are closed */
+ *           -> ending: all of them are gone and told of; listeners are closed, requests under way end, the
+ *              lease is given back */
 #ifndef TG_APP_DRAIN_H
 #define TG_APP_DRAIN_H
 
@@ -27,8 +28,9 @@ struct tg_drain {
     enum tg_drain_state state;
     struct tg_drain_times times;
     struct tg_timer timer;
-    bool signalled; /* somebody waits for the process to end: not to be called off */
-    uint64_t leave_ms;
+    bool signalled;    /* somebody waits for the process to end: not to be called off */
+    bool retired;      /* ENDING: the workers take no requests any more */
+    uint64_t leave_ms; /* until when the lease is given back; 0: not yet */
 };
 
 /* Of the time that the deadline leaves for closing, the last half, but no more than 5 s, is for clients that

@@ -21,6 +21,7 @@ enum mail_kind {
     MAIL_RELOAD,
     MAIL_LEAVING,
     MAIL_CLOSE,
+    MAIL_RETIRE,
     MAIL_STOP,
     MAIL_STATS,
     MAIL_JOIN,
@@ -164,6 +165,9 @@ static void on_mail(void *arg, struct tg_mail *base)
     case MAIL_CLOSE:
         tg_closing_begin(&worker->closing, &mail->order);
         break;
+    case MAIL_RETIRE:
+        tg_closing_retire(&worker->closing);
+        break;
     case MAIL_STOP:
         tg_closing_stop(&worker->closing);
         break;
@@ -238,6 +242,12 @@ enum tg_err tg_worker_close(struct tg_worker *worker, const struct tg_closing_or
     return post(worker, &mail);
 }
 
+enum tg_err tg_worker_retire(struct tg_worker *worker)
+{
+    const struct mail mail = {.kind = MAIL_RETIRE};
+    return post(worker, &mail);
+}
+
 enum tg_err tg_worker_stop(struct tg_worker *worker)
 {
     const struct mail mail = {.kind = MAIL_STOP};
@@ -247,6 +257,11 @@ enum tg_err tg_worker_stop(struct tg_worker *worker)
 bool tg_worker_quiet(const struct tg_worker *worker)
 {
     return tg_closing_quiet(&worker->closing);
+}
+
+bool tg_worker_silent(const struct tg_worker *worker)
+{
+    return tg_closing_silent(&worker->closing);
 }
 
 enum tg_err tg_worker_join(struct tg_worker *worker, uint32_t node, const char *token)

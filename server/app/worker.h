@@ -69,10 +69,13 @@ enum tg_err tg_worker_leaving(struct tg_worker *worker, bool leaving) TG_MUST_CH
 /* Refuses handshakes and closes clients, server/app/closing.h; the loop goes on until tg_worker_stop, or the
  * order's end. */
 enum tg_err tg_worker_close(struct tg_worker *worker, const struct tg_closing_order *order) TG_MUST_CHECK;
-/* After tg_worker_close: stops accepting, and ends the loop when nothing is left. */
+/* After tg_worker_close: stops accepting. */
+enum tg_err tg_worker_retire(struct tg_worker *worker) TG_MUST_CHECK;
+/* After tg_worker_retire: ends the loop when nothing is left. */
 enum tg_err tg_worker_stop(struct tg_worker *worker) TG_MUST_CHECK;
-/* No connection is left after tg_worker_close. Any thread. */
+/* After tg_worker_close: no connection is left; after tg_worker_retire: nor is a request. Any thread. */
 bool tg_worker_quiet(const struct tg_worker *worker);
+bool tg_worker_silent(const struct tg_worker *worker);
 /* The node has this number in the cluster, by this token (TG_TOKEN_LEN characters): connections may come. */
 enum tg_err tg_worker_join(struct tg_worker *worker, uint32_t node, const char *token) TG_MUST_CHECK;
 /* The number is lost: closes every connection, refuses new ones until the next number comes. */
