@@ -252,6 +252,17 @@ int64_t tg_conn_last_active_ms(const struct tg_conn *conn)
     return conn->last_active_ms;
 }
 
+enum tg_conn_state tg_conn_state(const struct tg_conn *conn)
+{
+    return (enum tg_conn_state)conn->state;
+}
+
+size_t tg_conn_queued(const struct tg_conn *conn, size_t *frames)
+{
+    *frames = conn->queued_frames;
+    return conn->queued_bytes;
+}
+
 void tg_conn_set_user(struct tg_conn *conn, void *user)
 {
     conn->user = user;
@@ -282,6 +293,18 @@ void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_
             return;
         }
     }
+}
+
+bool tg_connmgr_walk(const struct tg_connmgr *mgr, size_t *at, size_t slots,
+                     bool (*visit)(void *arg, const struct tg_conn *conn), void *arg)
+{
+    for (; slots > 0 && *at < mgr->slot_count; slots--, ++*at) {
+        const struct tg_conn *conn = slot_at(mgr, *at)->conn;
+        if (conn != NULL && !visit(arg, conn)) {
+            return true;
+        }
+    }
+    return *at < mgr->slot_count;
 }
 
 /* ---- life ---- */

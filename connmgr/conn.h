@@ -39,6 +39,8 @@ struct tg_conn_info {
     int64_t connected_at_ms;         /* wall clock */
 };
 
+enum tg_conn_state { TG_CONN_RESERVED, TG_CONN_OPEN, TG_CONN_CLOSING };
+
 struct tg_conn_settings {
     uint64_t idle_timeout_ms;  /* 0: off */
     uint64_t max_duration_ms;  /* 0: off */
@@ -110,6 +112,7 @@ struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle h
 struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 /* NUL-terminated, TG_CONNID_LEN characters. */
 const char *tg_conn_id(const struct tg_conn *conn);
+/* NULL while reserved. */
 const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn);
 /* Only for infos that tg_conn_info returned. */
 const struct tg_conn_info *tg_conn_info_ref(const struct tg_conn_info *info);
@@ -118,6 +121,9 @@ void tg_conn_info_unref(const struct tg_conn_info *info);
 enum tg_err tg_conn_info_copy(struct tg_arena *arena, const struct tg_conn_info *info,
                               const struct tg_conn_info **out) TG_MUST_CHECK;
 int64_t tg_conn_last_active_ms(const struct tg_conn *conn); /* wall clock */
+enum tg_conn_state tg_conn_state(const struct tg_conn *conn);
+/* What waits for the client, as max_queued_bytes counts; *frames: of the queue. */
+size_t tg_conn_queued(const struct tg_conn *conn, size_t *frames);
 /* The owner's pointer on the connection: set when opened, cleared by the owner in on_closed. */
 void tg_conn_set_user(struct tg_conn *conn, void *user);
 void *tg_conn_user(const struct tg_conn *conn);
@@ -158,5 +164,10 @@ void tg_conn_close(struct tg_conn *conn, int code, struct tg_slice reason);
 void tg_connmgr_cut(struct tg_connmgr *mgr);
 /* Visits every open connection until visit returns false; visit may close the one it is given. */
 void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg);
+/* A part of the table, for what looks through all of it without keeping the loop: visits connections,
+ * reserved ones as well, in `slots` slots from *at on, which becomes the first that was not looked at, or the
+ * one for which visit returned false. False: the table is through. */
+bool tg_connmgr_walk(const struct tg_connmgr *mgr, size_t *at, size_t slots,
+                     bool (*visit)(void *arg, const struct tg_conn *conn), void *arg);
 
 #endif

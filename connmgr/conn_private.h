@@ -15,8 +15,6 @@ enum {
     TG_CONN_CHUNK = 4096, /* slots made at a time: 64 KiB, and as many ids before a slot comes again */
 };
 
-enum tg_conn_state { TG_CONN_RESERVED, TG_CONN_OPEN, TG_CONN_CLOSING };
-
 /* Exists from reserve to gone; its address is the argument of the socket's events. */
 struct tg_conn {
     struct tg_connmgr *mgr;

@@ -369,6 +369,12 @@ void tg_session_close_all(struct tg_engine *engine)
     }
 }
 
+size_t tg_session_messages(const struct tg_conn *conn)
+{
+    const struct tg_session *session = tg_conn_user(conn);
+    return session != NULL ? session->pending + session->waiting_count : 0;
+}
+
 /* ---- the end ---- */
 
 static void on_closed(void *arg, struct tg_conn *conn, int code, struct tg_slice reason)

@@ -19,6 +19,8 @@ void tg_session_reload(struct tg_engine *engine);
 void tg_session_drain(struct tg_engine *engine, size_t count);
 /* Connections whose turn has not come. */
 size_t tg_session_staying(const struct tg_engine *engine);
+/* Messages of the connection in work or waiting for their turn. */
+size_t tg_session_messages(const struct tg_conn *conn);
 /* Closes them all at once, replies or not. */
 void tg_session_close_all(struct tg_engine *engine);
 #endif

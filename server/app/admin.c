@@ -1,108 +1,61 @@
-/* The admin listener, on the main thread: /healthz, /readyz, /metrics, /drain. Never on the public listeners.
+/* The admin listener, on the main thread. Never on the public listeners.
  */
 #include <stdlib.h>
 
 #include "routes/reply.h"
-#include "server/app/app_private.h"
+#include "server/app/admin_private.h"
 #include "server/app/listen.h"
-#include "server/app/metrics.h"
 
-enum { STATS_DEADLINE_MS = 1000 };
+enum { WORKER_MS = 1000 }; /* in which a worker answers */
 
-/* A /metrics request that waits for the workers' answers. */
-struct question {
-    struct tg_list node;
-    struct tg_timer timer;
-    struct tg_admin *admin;
-    struct tg_exchange *exchange;
-    uint64_t number;
-    size_t answered;
-    bool failed; /* memory was out: the sums are wrong */
-    struct tg_worker_stats totals;
-};
-
-struct tg_admin {
-    struct tg_app *app;
-    struct tg_httpd *httpd;
-    struct tg_list questions;
-    uint64_t next_question;
-};
-
-static void answer_metrics(struct question *question)
-{
-    struct tg_app *app = question->admin->app;
-    struct tg_exchange *exchange = question->exchange;
-    struct tg_headers headers = {0};
-    struct tg_buf text;
-    tg_buf_init(&text, 64u << 20);
-    enum tg_err err =
-        question->failed ? TG_ENOMEM : tg_app_metrics(app, &question->totals, question->answered, &text);
-    if (err == TG_OK) {
-        err = tg_headers_add(&headers, exchange->arena, TG_LIT("Content-Type"),
-                             TG_LIT("text/plain; version=0.0.4; charset=utf-8"));
-    }
-    if (err == TG_OK) {
-        exchange->ops->reply(exchange, 200, &headers, tg_buf_slice(&text));
-    } else {
-        tg_reply_message(exchange, 500, TG_LIT("Internal server error"));
-    }
-    tg_buf_free(&text);
-    tg_timer_stop(&question->timer);
-    tg_list_remove(&question->node);
-    tg_linkstats_free(&question->totals.links);
-    free(question);
-}
+/* ---- questions ---- */
 
 static void on_deadline(struct tg_timer *timer)
 {
-    answer_metrics(
-        TG_CONTAINER(timer, struct question, timer)); /* with what has come: a gauge says how many */
+    struct tg_question *question = TG_CONTAINER(timer, struct tg_question, timer);
+    question->ops->give_up(question);
 }
 
-void tg_admin_stats(struct tg_admin *admin, struct tg_worker_stats *stats)
+void tg_question_begin(struct tg_question *question, const struct tg_question_ops *ops,
+                       struct tg_admin *admin, struct tg_exchange *exchange)
 {
-    for (struct tg_list *node = admin->questions.next; node != &admin->questions; node = node->next) {
-        struct question *question = TG_CONTAINER(node, struct question, node);
-        if (question->number == stats->question) {
-            enum tg_err err = tg_app_add_stats(&question->totals, stats);
-            question->failed = question->failed || err != TG_OK;
-            if (++question->answered == admin->app->worker_count) {
-                answer_metrics(question);
-            }
-            break;
-        }
-    }
-    tg_worker_stats_free(stats);
-}
-
-static void ask_metrics(struct tg_admin *admin, struct tg_exchange *exchange)
-{
-    struct question *question = calloc(1, sizeof *question);
-    if (question == NULL) {
-        tg_reply_message(exchange, 503, TG_LIT("out of memory"));
-        return;
-    }
+    question->ops = ops;
     question->admin = admin;
     question->exchange = exchange;
-    question->number = ++admin->next_question;
-    tg_linkstats_init(&question->totals.links);
+    question->number = ++admin->last_question;
     tg_timer_init(&question->timer, on_deadline);
     tg_list_append(&admin->questions, &question->node);
-    bool asked = false;
-    for (size_t i = 0; i < admin->app->worker_count; i++) {
-        asked = tg_worker_ask_stats(admin->app->workers[i], question->number) == TG_OK || asked;
-    }
-    tg_timer_start(admin->app->loop, &question->timer, asked ? STATS_DEADLINE_MS : 0);
 }
 
-/* ---- /drain ---- */
+void tg_question_await(struct tg_question *question, bool asked)
+{
+    tg_timer_start(question->admin->app->loop, &question->timer, asked ? WORKER_MS : 0);
+}
 
-static void answer_drain(const struct tg_admin *admin, struct tg_exchange *exchange, int status)
+void tg_question_end(struct tg_question *question)
+{
+    tg_timer_stop(&question->timer);
+    tg_list_remove(&question->node);
+    free(question);
+}
+
+void tg_admin_report(struct tg_admin *admin, struct tg_report *report)
+{
+    for (struct tg_list *node = admin->questions.next; node != &admin->questions; node = node->next) {
+        struct tg_question *question = TG_CONTAINER(node, struct tg_question, node);
+        if (question->number == report->question) {
+            question->ops->take(question, report);
+            return;
+        }
+    }
+    tg_report_free(report); /* too late */
+}
+
+/* ---- answers ---- */
+
+void tg_admin_reply_json(struct tg_exchange *exchange, int status, struct tg_buf *text, enum tg_err err)
 {
     struct tg_headers headers = {0};
-    struct tg_buf text;
-    tg_buf_init(&text, 4096);
-    enum tg_err err = tg_drain_status(&admin->app->drain, &text);
     if (err == TG_OK) {
         err = tg_headers_add(&headers, exchange->arena, TG_LIT("Content-Type"), TG_LIT("application/json"));
     }
@@ -110,11 +63,11 @@ static void answer_drain(const struct tg_admin *admin, struct tg_exchange *excha
         err = tg_headers_add(&headers, exchange->arena, TG_LIT("Cache-Control"), TG_LIT("no-store"));
     }
     if (err == TG_OK) {
-        exchange->ops->reply(exchange, status, &headers, tg_buf_slice(&text));
+        exchange->ops->reply(exchange, status, &headers, tg_buf_slice(text));
     } else {
         tg_reply_message(exchange, 500, TG_LIT("Internal server error"));
     }
-    tg_buf_free(&text);
+    tg_buf_free(text);
 }
 
 static bool is_local(struct tg_slice ip)
@@ -123,68 +76,107 @@ static bool is_local(struct tg_slice ip)
            tg_slice_starts(ip, TG_LIT("::ffff:127."));
 }
 
-/* What browsers can be made to send from other sites says so: Origin stands in every such POST, and what
- * needs none has one of the types of forms. */
+/* What browsers can be made to send from other sites says so: Origin stands in every such POST. */
 static bool is_from_browser(const struct tg_exchange *exchange)
 {
     return tg_headers_first(&exchange->headers, TG_LIT("Origin")) != NULL ||
            tg_headers_first(&exchange->headers, TG_LIT("Sec-Fetch-Site")) != NULL;
 }
 
-static bool is_form(struct tg_slice type)
+bool tg_admin_may_control(const struct tg_admin *admin, struct tg_exchange *exchange)
 {
-    struct tg_slice rest;
-    type = tg_slice_trim(tg_slice_cut(type, ';', &rest));
-    return tg_slice_eq_nocase(type, TG_LIT("text/plain")) ||
-           tg_slice_eq_nocase(type, TG_LIT("multipart/form-data")) ||
-           tg_slice_eq_nocase(type, TG_LIT("application/x-www-form-urlencoded"));
-}
-
-static void serve_drain(struct tg_admin *admin, struct tg_exchange *exchange)
-{
-    struct tg_drain *drain = &admin->app->drain;
-    bool is_post = tg_slice_eq(exchange->method, TG_LIT("POST"));
-    if (tg_slice_eq(exchange->method, TG_LIT("GET"))) {
-        answer_drain(admin, exchange, 200);
-    } else if (!is_post && !tg_slice_eq(exchange->method, TG_LIT("DELETE"))) {
-        tg_reply_message(exchange, 405, TG_LIT("only GET, POST and DELETE here"));
-    } else if (!admin->app->config->admin.allow_remote_control && !is_local(exchange->source_ip)) {
+    if (!admin->app->config->admin.allow_remote_control && !is_local(exchange->source_ip)) {
         tg_reply_message(exchange, 403,
                          TG_LIT("only from this machine, unless admin.allowRemoteControl is set"));
-    } else if (is_from_browser(exchange)) {
-        tg_reply_message(exchange, 403, TG_LIT("not from a browser"));
-    } else if (is_form(tg_exchange_header(exchange, TG_LIT("Content-Type")))) {
-        tg_reply_message(exchange, 415, TG_LIT("not as a form: send no body, or JSON"));
-    } else if (is_post) {
-        tg_drain_begin(drain, false);
-        answer_drain(admin, exchange, 202);
-    } else {
-        answer_drain(admin, exchange, tg_drain_cancel(drain) ? 200 : 409);
+        return false;
     }
+    if (is_from_browser(exchange)) {
+        tg_reply_message(exchange, 403, TG_LIT("not from a browser"));
+        return false;
+    }
+    return true;
+}
+
+static void serve_healthz(struct tg_admin *admin, struct tg_exchange *exchange)
+{
+    (void)admin;
+    tg_reply_message(exchange, 200, TG_LIT("ok"));
+}
+
+static void serve_readyz(struct tg_admin *admin, struct tg_exchange *exchange)
+{
+    const char *unready = tg_app_unready(admin->app);
+    tg_reply_message(exchange, unready == NULL ? 200 : 503,
+                     unready == NULL ? TG_LIT("ready") : tg_slice_cstr(unready));
+}
+
+/* ---- paths ---- */
+
+enum { ALLOW_GET, ALLOW_CONTROL };
+
+static const char *const allowed[] = {[ALLOW_GET] = "GET, HEAD", [ALLOW_CONTROL] = "GET, HEAD, POST, DELETE"};
+
+static const struct {
+    const char *path; /* one that ends with a slash: and what is behind it */
+    int allow;
+    void (*serve)(struct tg_admin *admin, struct tg_exchange *exchange);
+} places[] = {
+    {"/healthz", ALLOW_GET, serve_healthz},
+    {"/readyz", ALLOW_GET, serve_readyz},
+    {"/metrics", ALLOW_GET, tg_admin_metrics},
+    {"/targets", ALLOW_GET, tg_admin_targets},
+    {"/connections", ALLOW_GET, tg_admin_connections},
+    {"/connections/list", ALLOW_GET, tg_admin_connection_list},
+    {"/connections/", ALLOW_GET, tg_admin_connection},
+    {"/drain", ALLOW_CONTROL, tg_admin_drain},
+};
+
+static bool is_at(struct tg_slice path, const char *place)
+{
+    struct tg_slice prefix = tg_slice_cstr(place);
+    return tg_slice_eq(path, prefix) || (tg_slice_ends(prefix, TG_LIT("/")) && tg_slice_starts(path, prefix));
+}
+
+static bool allows(int allow, struct tg_slice method)
+{
+    return tg_slice_eq(method, TG_LIT("GET")) || tg_slice_eq(method, TG_LIT("HEAD")) ||
+           (allow == ALLOW_CONTROL &&
+            (tg_slice_eq(method, TG_LIT("POST")) || tg_slice_eq(method, TG_LIT("DELETE"))));
+}
+
+static void refuse_method(struct tg_exchange *exchange, const char *allow)
+{
+    struct tg_headers headers = {0};
+    struct tg_slice body = TG_EMPTY;
+    enum tg_err err = tg_headers_add(&headers, exchange->arena, TG_LIT("Allow"), tg_slice_cstr(allow));
+    if (err == TG_OK) {
+        err = tg_headers_add(&headers, exchange->arena, TG_LIT("Content-Type"), TG_LIT("application/json"));
+    }
+    if (err == TG_OK) {
+        err = tg_arena_printf(exchange->arena, &body, "{\"message\":\"only %s here\"}", allow);
+    }
+    headers.count = err == TG_OK ? headers.count : 0;
+    exchange->ops->reply(exchange, 405, &headers, body);
 }
 
 static void handle(void *arg, struct tg_exchange *exchange)
 {
     struct tg_admin *admin = arg;
-    const char *unready;
-    bool is_get =
-        tg_slice_eq(exchange->method, TG_LIT("GET")) || tg_slice_eq(exchange->method, TG_LIT("HEAD"));
-    if (tg_slice_eq(exchange->path, TG_LIT("/drain"))) {
-        serve_drain(admin, exchange);
-    } else if (!is_get) {
-        tg_reply_message(exchange, 405, TG_LIT("only GET here"));
-    } else if (tg_slice_eq(exchange->path, TG_LIT("/healthz"))) {
-        tg_reply_message(exchange, 200, TG_LIT("ok"));
-    } else if (tg_slice_eq(exchange->path, TG_LIT("/readyz"))) {
-        unready = tg_app_unready(admin->app);
-        tg_reply_message(exchange, unready == NULL ? 200 : 503,
-                         unready == NULL ? TG_LIT("ready") : tg_slice_cstr(unready));
-    } else if (tg_slice_eq(exchange->path, TG_LIT("/metrics"))) {
-        ask_metrics(admin, exchange);
-    } else {
-        tg_reply_message(exchange, 404, TG_LIT("here are /healthz, /readyz, /metrics and /drain"));
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (is_at(exchange->path, places[i].path)) {
+            if (allows(places[i].allow, exchange->method)) {
+                places[i].serve(admin, exchange);
+            } else {
+                refuse_method(exchange, allowed[places[i].allow]);
+            }
+            return;
+        }
     }
+    tg_reply_message(exchange, 404,
+                     TG_LIT("here are /healthz, /readyz, /metrics, /targets, /connections and /drain"));
 }
+
+/* ---- start and end ---- */
 
 static enum tg_err listen_on(struct tg_admin *admin)
 {
@@ -247,7 +239,8 @@ void tg_admin_free(struct tg_admin *admin)
     if (admin != NULL) {
         struct tg_list *node;
         while ((node = tg_list_pop(&admin->questions)) != NULL) {
-            answer_metrics(TG_CONTAINER(node, struct question, node));
+            struct tg_question *question = TG_CONTAINER(node, struct tg_question, node);
+            question->ops->give_up(question);
         }
         tg_httpd_free(admin->httpd);
         free(admin);

@@ -139,18 +139,18 @@ static void on_worker_ended(void *arg)
 static void on_report(void *arg, struct tg_mail *mail)
 {
     struct tg_app *app = arg;
-    struct tg_worker_stats *stats = TG_CONTAINER(mail, struct tg_worker_stats, mail);
+    struct tg_report *report = TG_CONTAINER(mail, struct tg_report, mail);
     if (app->admin != NULL) {
-        tg_admin_stats(app->admin, stats);
+        tg_admin_report(app->admin, report);
     } else {
-        tg_worker_stats_free(stats);
+        tg_report_free(report);
     }
 }
 
 static void drop_report(void *arg, struct tg_mail *mail)
 {
     (void)arg;
-    tg_worker_stats_free(TG_CONTAINER(mail, struct tg_worker_stats, mail));
+    tg_report_free(TG_CONTAINER(mail, struct tg_report, mail));
 }
 
 static enum tg_err id_key(const struct tg_config *config, unsigned char key[TG_CONNID_KEY_LEN])
@@ -185,7 +185,8 @@ static enum tg_err make_workers(struct tg_app *app)
         .reports = app->reports,
         .arg = app,
     };
-    enum tg_err err = id_key(app->config, options.id_key);
+    enum tg_err err = id_key(app->config, app->id_key);
+    memcpy(options.id_key, app->id_key, sizeof options.id_key);
     size_t count = app->worker_count;
     app->worker_count = 0; /* grows as they come, for the cleaning up of a failure */
     for (size_t i = 0; err == TG_OK && i < count; i++) {

@@ -1,4 +1,4 @@
-/* The process's state, shared by app.c and admin.c; nobody else includes it. */
+/* The process's state, shared by app.c, drain.c, metrics.c and admin*.c; nobody else includes it. */
 #ifndef TG_APP_APP_PRIVATE_H
 #define TG_APP_APP_PRIVATE_H
 
@@ -24,6 +24,7 @@ struct tg_app {
     struct tg_throttles *throttles;
     struct tg_worker *workers[WORKERS_MAX];
     size_t worker_count;
+    unsigned char id_key[TG_CONNID_KEY_LEN];
     uint32_t node; /* this incarnation, 24 bits; in a cluster the membership's matter */
     struct tg_admin *admin;
     struct tg_arena_pool arenas;
@@ -40,7 +41,7 @@ struct tg_app {
 enum tg_err tg_admin_new(struct tg_app *app, struct tg_admin **out) TG_MUST_CHECK;
 void tg_admin_free(struct tg_admin *admin);
 /* A worker's answer; takes it. */
-void tg_admin_stats(struct tg_admin *admin, struct tg_worker_stats *stats);
+void tg_admin_report(struct tg_admin *admin, struct tg_report *report);
 /* What readiness says against this node; NULL: ready. */
 const char *tg_app_unready(const struct tg_app *app);
 

@@ -2,12 +2,19 @@
 
 #include <stdlib.h>
 
+#include "routes/jsonout.h"
 #include "routes/metrics.h"
+#include "server/base/codec.h"
 
 enum cell { HEALTHY, OUTSTANDING, CALLS, FAILURES, MOVED, CHECKS_OK, CHECKS_FAILED, EJECTIONS, CELLS };
 
 struct tg_linkstats_row {
     struct tg_slice link, target;
+    uint32_t worker;
+    enum tg_target_state state;
+    enum tg_err reason;
+    int status;
+    int64_t changed_ms;
     uint64_t cells[CELLS];
 };
 
@@ -57,12 +64,17 @@ static enum tg_err append(struct tg_linkstats *stats, const struct tg_linkstats_
     return err;
 }
 
-enum tg_err tg_linkstats_add(struct tg_linkstats *stats, struct tg_slice link,
+enum tg_err tg_linkstats_add(struct tg_linkstats *stats, uint32_t worker, struct tg_slice link,
                              const struct tg_upstream_target_stats *target)
 {
     const struct tg_linkstats_row row = {
         .link = link,
         .target = target->name,
+        .worker = worker,
+        .state = target->state,
+        .reason = target->reason,
+        .status = target->status,
+        .changed_ms = target->changed_ms,
         .cells = {[HEALTHY] = target->state == TG_TARGET_HEALTHY,
                   [OUTSTANDING] = target->outstanding,
                   [CALLS] = target->calls,
@@ -77,6 +89,7 @@ enum tg_err tg_linkstats_add(struct tg_linkstats *stats, struct tg_slice link,
 
 struct collector {
     struct tg_linkstats *stats;
+    uint32_t worker;
     enum tg_err err;
 };
 
@@ -86,14 +99,15 @@ static void collect(void *arg, struct tg_upstream_group *group)
     for (size_t i = 0; i < tg_upstream_group_count(group); i++) {
         struct tg_upstream_target_stats target;
         tg_upstream_group_target(group, i, &target);
-        enum tg_err err = tg_linkstats_add(collector->stats, tg_upstream_group_name(group), &target);
+        enum tg_err err =
+            tg_linkstats_add(collector->stats, collector->worker, tg_upstream_group_name(group), &target);
         collector->err = collector->err == TG_OK ? err : collector->err;
     }
 }
 
-enum tg_err tg_linkstats_collect(struct tg_linkstats *stats, const struct tg_links *links)
+enum tg_err tg_linkstats_collect(struct tg_linkstats *stats, uint32_t worker, const struct tg_links *links)
 {
-    struct collector collector = {stats, TG_OK};
+    struct collector collector = {stats, worker, TG_OK};
     tg_links_each(links, collect, &collector);
     return collector.err;
 }
@@ -109,30 +123,34 @@ enum tg_err tg_linkstats_merge(struct tg_linkstats *stats, const struct tg_links
 
 /* ---- rendering ---- */
 
-static int compare_text(struct tg_slice a, struct tg_slice b)
+static bool same_target(const struct tg_linkstats_row *a, const struct tg_linkstats_row *b)
 {
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+    return tg_slice_eq(a->link, b->link) && tg_slice_eq(a->target, b->target);
 }
 
 static int compare_rows(const void *left, const void *right)
 {
     const struct tg_linkstats_row *a = left, *b = right;
-    int order = compare_text(a->link, b->link);
-    return order != 0 ? order : compare_text(a->target, b->target);
+    int order = tg_slice_cmp(a->link, b->link);
+    order = order != 0 ? order : tg_slice_cmp(a->target, b->target);
+    return order != 0 ? order : (a->worker > b->worker) - (a->worker < b->worker);
+}
+
+static void sort(struct tg_linkstats *stats)
+{
+    if (stats->count > 1) {
+        qsort(stats->rows, stats->count, sizeof stats->rows[0], compare_rows);
+    }
 }
 
 /* Rows of one target, which different workers sent, become one. */
 static void fold(struct tg_linkstats *stats)
 {
     size_t count = 0;
-    if (stats->count > 1) {
-        qsort(stats->rows, stats->count, sizeof stats->rows[0], compare_rows);
-    }
+    sort(stats);
     for (size_t i = 0; i < stats->count; i++) {
         struct tg_linkstats_row *last = count > 0 ? &stats->rows[count - 1] : NULL;
-        if (last == NULL || compare_rows(last, &stats->rows[i]) != 0) {
+        if (last == NULL || !same_target(last, &stats->rows[i])) {
             stats->rows[count++] = stats->rows[i];
             continue;
         }
@@ -187,4 +205,82 @@ enum tg_err tg_linkstats_render(struct tg_linkstats *stats, struct tg_buf *out)
         }
     }
     return err;
+}
+
+/* ---- JSON ---- */
+
+static void put_number(struct tg_jsonout *json, const char *before, uint64_t value)
+{
+    tg_jsonout_raw(json, before);
+    tg_jsonout_number(json, (int64_t)value);
+}
+
+static const char *why(const struct tg_linkstats_row *row)
+{
+    return row->state == TG_TARGET_HEALTHY ? NULL
+           : row->reason == TG_OK          ? "status of the check"
+                                           : tg_err_text(row->reason);
+}
+
+/* What one worker takes the target for. */
+static void put_view(struct tg_jsonout *json, const char *separator, const struct tg_linkstats_row *row)
+{
+    char since[TG_TIME_TEXT_MAX];
+    size_t len = tg_time_iso(row->changed_ms, since);
+    put_number(json, separator, row->worker);
+    tg_jsonout_member(json, ",\"state\":", tg_slice_cstr(tg_target_state_text(row->state)));
+    tg_jsonout_member(json, ",\"since\":", tg_slice_make(since, len));
+    tg_jsonout_member_or_null(json, ",\"reason\":", tg_slice_cstr(why(row)));
+    if (row->status > 0) {
+        put_number(json, ",\"checkStatus\":", (uint64_t)row->status);
+    } else {
+        tg_jsonout_raw(json, ",\"checkStatus\":null");
+    }
+    put_number(json, ",\"inFlight\":", row->cells[OUTSTANDING]);
+    tg_jsonout_raw(json, "}");
+}
+
+/* Of `count` rows, one a worker. */
+static void put_target(struct tg_jsonout *json, const struct tg_linkstats_row *rows, size_t count)
+{
+    static const struct {
+        const char *before;
+        enum cell cell;
+    } members[] = {
+        {",\"healthyWorkers\":", HEALTHY},     {",\"inFlight\":", OUTSTANDING}, {",\"calls\":", CALLS},
+        {",\"failures\":", FAILURES},          {",\"moved\":", MOVED},          {",\"checksOk\":", CHECKS_OK},
+        {",\"checksFailed\":", CHECKS_FAILED}, {",\"ejections\":", EJECTIONS}};
+    tg_jsonout_member(json, "{\"url\":", rows->target);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        uint64_t sum = 0;
+        for (size_t j = 0; j < count; j++) {
+            sum += rows[j].cells[members[i].cell];
+        }
+        put_number(json, members[i].before, sum);
+    }
+    for (size_t j = 0; j < count; j++) {
+        put_view(json, j == 0 ? ",\n  \"workers\":[{\"worker\":" : ",\n  {\"worker\":", &rows[j]);
+    }
+    tg_jsonout_raw(json, "]}");
+}
+
+enum tg_err tg_linkstats_json(struct tg_linkstats *stats, struct tg_buf *out)
+{
+    struct tg_jsonout json = {.out = out, .arena = &stats->arena};
+    size_t count;
+    sort(stats);
+    tg_jsonout_raw(&json, "[");
+    for (size_t i = 0; i < stats->count; i += count) {
+        const struct tg_linkstats_row *row = &stats->rows[i];
+        bool is_first = i == 0 || !tg_slice_eq(row->link, stats->rows[i - 1].link);
+        for (count = 1; i + count < stats->count && same_target(row, row + count); count++) {
+        }
+        if (is_first) {
+            tg_jsonout_member(&json, i > 0 ? "]},\n{\"vpcLinkId\":" : "{\"vpcLinkId\":", row->link);
+        }
+        tg_jsonout_raw(&json, is_first ? ",\"targets\":[\n " : ",\n ");
+        put_target(&json, row, count);
+    }
+    tg_jsonout_raw(&json, stats->count > 0 ? "]}]" : "]");
+    return json.err;
 }

@@ -78,11 +78,11 @@ static const struct tg_option admin_rows[] = {
     {"address", TG_OPTION_STRING, TG_OPTION_RESTART, AT(tg_admin_settings, address), .min = 1,
      .help = "As of a listener; not given: no admin listener."},
     {"allowRemoteControl", TG_OPTION_BOOL, TG_OPTION_RESTART, AT(tg_admin_settings, allow_remote_control),
-     .help = "Lets `POST` and `DELETE /drain` pass that do not come over the loopback interface or a unix socket."},
+     .help = "Lets requests pass that do not come over the loopback interface or a unix socket: `POST` and `DELETE /drain`, and what tells of clients, `/connections/list` and `/connections/ID`."},
 };
 static const struct tg_schema admin_schema = {
     .name = "admin", SCHEMA(tg_admin_settings, admin_rows), .check = tg_check_admin,
-    .help = "`/healthz`, `/readyz`, `/metrics` and `/drain`, on a listener of their own."};
+    .help = "`/healthz`, `/readyz`, `/metrics`, `/connections`, `/targets` and `/drain`, on a listener of their own: see [operations.md](operations.md#admin-endpoints)."};
 
 static const struct tg_option_name registry_types[] = {{.name = "memory"}, {.name = "redis"}, {0}};
 static const struct tg_option_name cut_off_names[] = {{.name = "close", .value = TG_CUT_OFF_CLOSE}, {.name = "keep", .value = TG_CUT_OFF_KEEP}, {0}};

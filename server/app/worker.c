@@ -24,6 +24,7 @@ enum mail_kind {
     MAIL_RETIRE,
     MAIL_STOP,
     MAIL_STATS,
+    MAIL_ROSTER,
     MAIL_JOIN,
     MAIL_FENCE,
     MAIL_REWRITE,
@@ -39,6 +40,7 @@ struct mail {
     struct tg_closing_order order;
     bool leaving;
     uint64_t question;
+    struct tg_roster *roster;
     uint32_t node, rows;
     char token[TG_TOKEN_LEN];
 };
@@ -128,10 +130,23 @@ static void reload(struct tg_worker *worker, struct tg_config *config)
     tg_config_unref(old);
 }
 
-void tg_worker_stats_free(struct tg_worker_stats *stats)
+void tg_report_free(struct tg_report *report)
 {
-    tg_linkstats_free(&stats->links);
-    free(stats);
+    if (report->kind == TG_REPORT_ROSTER) {
+        tg_roster_free(TG_CONTAINER(report, struct tg_roster, report));
+    } else {
+        struct tg_worker_stats *stats = TG_CONTAINER(report, struct tg_worker_stats, report);
+        tg_linkstats_free(&stats->links);
+        free(stats);
+    }
+}
+
+/* What does not reach the asker is found out by its clock. */
+static void send_report(struct tg_worker *worker, struct tg_report *report)
+{
+    if (tg_mailbox_post(worker->options.reports, &report->mail) != TG_OK) {
+        tg_report_free(report);
+    }
 }
 
 static void report_stats(struct tg_worker *worker, uint64_t question)
@@ -140,14 +155,15 @@ static void report_stats(struct tg_worker *worker, uint64_t question)
     if (stats == NULL) {
         return; /* the asker has a deadline */
     }
-    stats->worker = worker;
-    stats->question = question;
+    stats->report.kind = TG_REPORT_STATS;
+    stats->report.question = question;
     stats->requests = worker->engine.request_count;
     tg_upstream_stats(worker->engine.upstream, &stats->upstream);
     tg_linkstats_init(&stats->links);
-    if (tg_linkstats_collect(&stats->links, worker->engine.links) != TG_OK ||
-        tg_mailbox_post(worker->options.reports, &stats->mail) != TG_OK) {
-        tg_worker_stats_free(stats); /* half a sum would be a wrong one: a gauge says who did not answer */
+    if (tg_linkstats_collect(&stats->links, worker->options.index, worker->engine.links) == TG_OK) {
+        send_report(worker, &stats->report);
+    } else {
+        tg_report_free(&stats->report); /* half a sum would be a wrong one: a gauge says who did not answer */
     }
 }
 
@@ -173,6 +189,10 @@ static void on_mail(void *arg, struct tg_mail *base)
         break;
     case MAIL_STATS:
         report_stats(worker, mail->question);
+        break;
+    case MAIL_ROSTER:
+        tg_roster_look(mail->roster, &worker->engine);
+        send_report(worker, &mail->roster->report);
         break;
     case MAIL_JOIN:
         tg_seat_join(worker->seat, mail->node, mail->token);
@@ -202,6 +222,9 @@ static void drop_mail(void *arg, struct tg_mail *base)
     (void)arg;
     if (mail->config != NULL) {
         tg_config_unref(mail->config);
+    }
+    if (mail->roster != NULL) {
+        tg_roster_free(mail->roster);
     }
     free(mail);
 }
@@ -306,6 +329,12 @@ enum tg_err tg_worker_take_over(struct tg_worker *worker, uint32_t node, uint32_
 enum tg_err tg_worker_ask_stats(struct tg_worker *worker, uint64_t question)
 {
     const struct mail mail = {.kind = MAIL_STATS, .question = question};
+    return post(worker, &mail);
+}
+
+enum tg_err tg_worker_ask_roster(struct tg_worker *worker, struct tg_roster *roster)
+{
+    const struct mail mail = {.kind = MAIL_ROSTER, .roster = roster};
     return post(worker, &mail);
 }
 

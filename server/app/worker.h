@@ -13,6 +13,8 @@
 #include "server/app/closing.h"
 #include "server/app/config.h"
 #include "server/app/linkstats.h"
+#include "server/app/report.h"
+#include "server/app/roster.h"
 #include "server/front/httpd.h"
 #include "server/io/upstream.h"
 
@@ -33,7 +35,7 @@ struct tg_worker_options {
     size_t max_connections;        /* slots of this worker */
     bool (*may_accept)(void *arg); /* the process has descriptors left; any thread */
     void (*on_ended)(void *arg);   /* the loop has ended; on the worker's thread */
-    struct tg_mailbox *reports;    /* where answers to tg_worker_ask_stats go */
+    struct tg_mailbox *reports;    /* where struct tg_report go, the receiver's to free */
     /* A takeover has ended; on the worker's thread. */
     void (*on_taken_over)(void *arg, uint32_t node, bool done);
     void (*on_restored)(void *arg, uint32_t node, bool done); /* the same of tg_worker_restore */
@@ -41,17 +43,13 @@ struct tg_worker_options {
     void *arg;
 };
 
-/* A snapshot of what only the worker's thread may read. Freed by tg_worker_stats_free. */
+/* A snapshot of what only the worker's thread may read. Freed by tg_report_free. */
 struct tg_worker_stats {
-    struct tg_mail mail;
-    struct tg_worker *worker;
-    uint64_t question;
+    struct tg_report report;
     struct tg_upstream_stats upstream;
     size_t requests; /* in the pipeline */
     struct tg_linkstats links;
 };
-
-void tg_worker_stats_free(struct tg_worker_stats *stats);
 
 enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_worker **out) TG_MUST_CHECK;
 /* Accepts on the socket, which it takes over; before tg_worker_start. */
@@ -89,8 +87,11 @@ enum tg_err tg_worker_settle(struct tg_worker *worker, uint32_t node) TG_MUST_CH
 /* Issues the $disconnects of a dead node that had `rows` workers, under the claim of this token. */
 enum tg_err tg_worker_take_over(struct tg_worker *worker, uint32_t node, uint32_t rows,
                                 const char *token) TG_MUST_CHECK;
-/* The answer, a struct tg_worker_stats, goes to options.reports; the receiver frees it. */
+/* The answer, a struct tg_worker_stats, goes to options.reports. */
 enum tg_err tg_worker_ask_stats(struct tg_worker *worker, uint64_t question) TG_MUST_CHECK;
+/* Has the worker look through a part of its connections; the roster goes on to options.reports. On failure it
+ * stays the caller's. */
+enum tg_err tg_worker_ask_roster(struct tg_worker *worker, struct tg_roster *roster) TG_MUST_CHECK;
 
 /* Atomic counters; any thread. */
 const struct tg_conn_counters *tg_worker_conn_counters(const struct tg_worker *worker);

@@ -6,8 +6,8 @@
 
 #include "server/app/linkstats.h"
 
-static void add(struct tg_linkstats *stats, const char *link, const char *target, enum tg_target_state state,
-                uint64_t base)
+static void add_of(struct tg_linkstats *stats, uint32_t worker, const char *link, const char *target,
+                   enum tg_target_state state, uint64_t base)
 {
     const struct tg_upstream_target_stats figures = {
         .name = tg_slice_cstr(target),
@@ -19,8 +19,17 @@ static void add(struct tg_linkstats *stats, const char *link, const char *target
         .checks_ok = base + 4,
         .checks_failed = base + 5,
         .ejections = base + 6,
+        .reason = state == TG_TARGET_EJECTED ? TG_ETIMEOUT : TG_OK,
+        .status = state == TG_TARGET_FAILING ? 503 : 0,
+        .changed_ms = 1700000000000 + (int64_t)base,
     };
-    assert_int_equal(tg_linkstats_add(stats, tg_slice_cstr(link), &figures), TG_OK);
+    assert_int_equal(tg_linkstats_add(stats, worker, tg_slice_cstr(link), &figures), TG_OK);
+}
+
+static void add(struct tg_linkstats *stats, const char *link, const char *target, enum tg_target_state state,
+                uint64_t base)
+{
+    add_of(stats, 0, link, target, state, base);
 }
 
 static char *render(struct tg_linkstats *stats, struct tg_buf *buf)
@@ -104,12 +113,62 @@ static void many_rows(void **state)
     tg_linkstats_free(&stats);
 }
 
+static char *json_of(struct tg_linkstats *stats, struct tg_buf *buf)
+{
+    tg_buf_init(buf, SIZE_MAX);
+    assert_int_equal(tg_linkstats_json(stats, buf), TG_OK);
+    assert_int_equal(tg_buf_append_char(buf, '\0'), TG_OK);
+    return (char *)(uintptr_t)tg_buf_slice(buf).ptr;
+}
+
+static void json_tells_what_each_worker_takes_a_target_for(void **state)
+{
+    (void)state;
+    struct tg_linkstats stats;
+    struct tg_buf buf;
+    tg_linkstats_init(&stats);
+    assert_string_equal(json_of(&stats, &buf), "[]");
+    tg_buf_free(&buf);
+    add_of(&stats, 1, "a", "http://x", TG_TARGET_EJECTED, 10);
+    add_of(&stats, 1, "b", "http://x", TG_TARGET_FAILING, 30);
+    add_of(&stats, 0, "a", "http://x", TG_TARGET_HEALTHY, 20);
+    add_of(&stats, 0, "a", "http://w\"", TG_TARGET_TRIAL, 0);
+    assert_string_equal(
+        json_of(&stats, &buf),
+        "[{\"vpcLinkId\":\"a\",\"targets\":[\n"
+        " {\"url\":\"http://"
+        "w\\\"\",\"healthyWorkers\":0,\"inFlight\":0,\"calls\":1,\"failures\":2,\"moved\":3,"
+        "\"checksOk\":4,\"checksFailed\":5,\"ejections\":6,\n"
+        "  \"workers\":[{\"worker\":0,\"state\":\"trial\",\"since\":\"2023-11-14T22:13:20.000Z\",\"reason\":"
+        "\"status of the check\",\"checkStatus\":null,\"inFlight\":0}]},\n"
+        " {\"url\":\"http://"
+        "x\",\"healthyWorkers\":1,\"inFlight\":30,\"calls\":32,\"failures\":34,\"moved\":36,"
+        "\"checksOk\":38,\"checksFailed\":40,\"ejections\":42,\n"
+        "  "
+        "\"workers\":[{\"worker\":0,\"state\":\"healthy\",\"since\":\"2023-11-14T22:13:20.020Z\",\"reason\":"
+        "null,"
+        "\"checkStatus\":null,\"inFlight\":20},\n"
+        "  {\"worker\":1,\"state\":\"ejected\",\"since\":\"2023-11-14T22:13:20.010Z\",\"reason\":\"timed "
+        "out\","
+        "\"checkStatus\":null,\"inFlight\":10}]}]},\n"
+        "{\"vpcLinkId\":\"b\",\"targets\":[\n"
+        " {\"url\":\"http://"
+        "x\",\"healthyWorkers\":0,\"inFlight\":30,\"calls\":31,\"failures\":32,\"moved\":33,"
+        "\"checksOk\":34,\"checksFailed\":35,\"ejections\":36,\n"
+        "  "
+        "\"workers\":[{\"worker\":1,\"state\":\"failing\",\"since\":\"2023-11-14T22:13:20.030Z\",\"reason\":"
+        "\"status of the check\",\"checkStatus\":503,\"inFlight\":30}]}]}]");
+    tg_buf_free(&buf);
+    tg_linkstats_free(&stats);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_links_nothing_is_told),
         cmocka_unit_test(workers_are_added_up),
         cmocka_unit_test(many_rows),
+        cmocka_unit_test(json_tells_what_each_worker_takes_a_target_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
