@@ -6,7 +6,7 @@
 /* One pass over a document. Functions take where they begin and return where they end, or NULL where the text
  * is no JSON there, or nests too deep: `error` says which. */
 struct scanner {
-    const char *end;
+    const char *begin, *end;
     const struct tg_jsonscan_path *path;
     bool lenient;
     enum tg_err error;
@@ -55,8 +55,8 @@ static const char *take_escape(const struct scanner *s, const char *at, char quo
     return c == quote || (c != '\0' && strchr("\"\\/bfnrt", c) != NULL) ? at : NULL;
 }
 
-/* A string from its opening quote on; *body is what stands between the quotes. */
-static const char *take_string(const struct scanner *s, const char *at, struct tg_slice *body, bool *escaped)
+static const char *take_any_string(const struct scanner *s, const char *at, struct tg_slice *body,
+                                   bool *escaped)
 {
     const char quote = *at++;
     const char *start = at;
@@ -77,6 +77,53 @@ static const char *take_string(const struct scanner *s, const char *at, struct t
             return NULL;
         }
     }
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* Eight bytes, the first of them lowest. Zeros stand for what lies behind the end, and for all of a text that
+ * has no eight. */
+static inline uint64_t word_at(const struct scanner *s, const char *at)
+{
+    size_t left = (size_t)(s->end - at);
+    uint64_t word = 0;
+    if (left >= sizeof word) {
+        memcpy(&word, at, sizeof word);
+    } else if (left > 0 && s->end - s->begin >= (ptrdiff_t)sizeof word) {
+        memcpy(&word, s->end - sizeof word, sizeof word);
+        word >>= 8 * (sizeof word - left);
+    }
+    return word;
+}
+
+/* The length of a string of up to seven plain characters below 0x80, whose inside begins at `at`; or 8. */
+static inline size_t short_string(const struct scanner *s, const char *at)
+{
+    uint64_t word = word_at(s, at), ends = tg_jsontext_ends(word, '"');
+    uint64_t first = ends & -ends;
+    bool quote = (tg_jsontext_zero_bytes(word ^ TG_EACH_BYTE('"')) & first) != 0;
+    bool plain = (word & (first - 1) & TG_EACH_BYTE(0x80)) == 0;
+    return quote && plain ? (size_t)__builtin_ctzll(first) / 8 : 8;
+}
+#else
+static inline size_t short_string(const struct scanner *s, const char *at)
+{
+    (void)s;
+    (void)at;
+    return 8;
+}
+#endif
+
+/* A string from its opening quote on; *body is what stands between the quotes. */
+static inline const char *take_string(const struct scanner *s, const char *at, struct tg_slice *body,
+                                      bool *escaped)
+{
+    size_t len = *at == '"' ? short_string(s, at + 1) : 8;
+    if (len == 8) {
+        return take_any_string(s, at, body, escaped);
+    }
+    *body = tg_slice_make(at + 1, len);
+    *escaped = false;
+    return at + len + 2;
 }
 
 /* NULL: there are none. */
@@ -265,8 +312,13 @@ static const char *pass_container(struct scanner *s, const char *at, size_t base
 static inline const char *pass_value(struct scanner *s, const char *at, size_t depth,
                                      struct tg_jsonscan_value *value)
 {
+    struct tg_slice body;
     if (at == s->end) {
         return NULL;
+    }
+    if (*at == '"') {
+        value->type = TG_JSON_STRING;
+        return take_string(s, at, &body, &value->escaped);
     }
     if (*at == '{' || *at == '[') {
         value->type = *at == '{' ? TG_JSON_OBJECT : TG_JSON_ARRAY;
@@ -309,7 +361,7 @@ static const char *take_members(struct scanner *s, const char *at, size_t steps)
         }
         if (escaped ? tg_jsontext_eq(name, wanted) : tg_slice_eq(name, wanted)) {
             s->value = (struct tg_jsonscan_value){0}; /* an earlier member of that name no longer counts */
-            at = take_value(s, at, steps + 1);
+            at = steps + 1 == s->path->count ? take_target(s, at) : take_value(s, at, steps + 1);
         } else {
             at = pass_value(s, at, steps + 1, &ignored);
         }
@@ -381,7 +433,8 @@ static bool ended_before(const struct tg_jsonscan_value *value, const char *end)
 static enum tg_err scan(struct tg_slice text, const struct tg_jsonscan_path *path, enum tg_jsonscan_mode mode,
                         struct tg_jsonscan_value *out)
 {
-    struct scanner s = {.end = text.len > 0 ? text.ptr + text.len : text.ptr,
+    struct scanner s = {.begin = text.ptr,
+                        .end = text.len > 0 ? text.ptr + text.len : text.ptr,
                         .path = path,
                         .lenient = mode == TG_JSONSCAN_LENIENT,
                         .error = TG_ESYNTAX};

@@ -15,17 +15,20 @@ static inline uint64_t tg_jsontext_zero_bytes(uint64_t v)
     return (v - TG_EACH_BYTE(1)) & ~v & TG_EACH_BYTE(0x80);
 }
 
-/* The bytes of a word that lie before the lowest one marked: as a mask. */
-static inline uint64_t tg_jsontext_before(uint64_t marks)
+/* Marks the bytes of a word that may end a run of plain string characters: the quote, `\` or a control
+ * character. Where bytes are counted from the lowest on, the first that is marked is one; what a borrow marks
+ * in error lies behind it. */
+static inline uint64_t tg_jsontext_ends(uint64_t v, char quote)
 {
-    return (marks & -marks) - 1;
+    uint64_t control = (v - TG_EACH_BYTE(0x20)) & ~v & TG_EACH_BYTE(0x80);
+    return control | tg_jsontext_zero_bytes(v ^ TG_EACH_BYTE((unsigned char)quote)) |
+           tg_jsontext_zero_bytes(v ^ TG_EACH_BYTE('\\'));
 }
 
 /* The first byte that ends a run of plain string characters: the quote, `\` or a control character; or end.
  * Eight bytes at a time, more in long strings. Sets a bit of *high when it passes a byte >= 0x80. */
 static inline const char *tg_jsontext_skip(const char *at, const char *end, char quote, uint64_t *high)
 {
-    const uint64_t quotes = TG_EACH_BYTE((unsigned char)quote), escapes = TG_EACH_BYTE('\\');
     uint64_t seen = 0;
     if (end - at >= TG_JSONTEXT_LONG) {
         at += tg_bytes_plain(tg_slice_make(at, (size_t)(end - at)), quote, high);
@@ -33,12 +36,10 @@ static inline const char *tg_jsontext_skip(const char *at, const char *end, char
     while (end - at >= 8) {
         uint64_t v;
         memcpy(&v, at, 8);
-        uint64_t control = (v - TG_EACH_BYTE(0x20)) & ~v & TG_EACH_BYTE(0x80);
-        uint64_t ends = control | tg_jsontext_zero_bytes(v ^ quotes) | tg_jsontext_zero_bytes(v ^ escapes);
+        uint64_t ends = tg_jsontext_ends(v, quote);
         if (ends != 0) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-            /* What a borrow marks in error lies behind the first that is marked rightly. */
-            *high |= seen | (v & tg_jsontext_before(ends) & TG_EACH_BYTE(0x80));
+            *high |= seen | (v & ((ends & -ends) - 1) & TG_EACH_BYTE(0x80));
             return at + __builtin_ctzll(ends) / 8;
 #else
             break;

@@ -29,14 +29,33 @@ static void fill(struct tg_lane *lane, const struct tg_request *request)
     }
 }
 
-const struct tg_lane *tg_lane_of(const struct tg_request *request)
+static void begin_anew(struct tg_lanes *lanes, const struct tg_engine *engine)
+{
+    memset(lanes->table, 0, sizeof lanes->table);
+    lanes->model = engine->model;
+    lanes->account = tg_throttle_account_limit(engine->throttles, engine->model);
+}
+
+/* NULL: the request began on an older model. */
+static struct tg_lanes *lanes_of(const struct tg_request *request)
 {
     struct tg_lanes *lanes = &request->engine->lanes;
     if (lanes->model != request->engine->model) {
-        memset(lanes->table, 0, sizeof lanes->table);
-        lanes->model = request->engine->model;
+        begin_anew(lanes, request->engine);
     }
-    if (request->model != lanes->model) {
+    return request->model == lanes->model ? lanes : NULL;
+}
+
+const struct tg_throttle_limit *tg_lane_account(const struct tg_request *request)
+{
+    const struct tg_lanes *lanes = lanes_of(request);
+    return lanes != NULL ? &lanes->account : NULL;
+}
+
+const struct tg_lane *tg_lane_of(const struct tg_request *request)
+{
+    struct tg_lanes *lanes = lanes_of(request);
+    if (lanes == NULL) {
         return NULL;
     }
     struct tg_lane *lane = place_of(lanes, request->stage, request->route);

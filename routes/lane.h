@@ -20,6 +20,7 @@ struct tg_lane {
 
 struct tg_lanes {
     const struct tg_model *model; /* NULL: of none yet */
+    struct tg_throttle_limit account;
     struct tg_lane table[TG_LANES];
 };
 
@@ -28,5 +29,7 @@ void tg_lanes_forget(struct tg_lanes *lanes);
 /* Of a request whose route is known, or known to be none. NULL: it began on an older model. Valid until the
  * next call. */
 const struct tg_lane *tg_lane_of(const struct tg_request *request);
+/* The limit of all requests of the account; NULL likewise. */
+const struct tg_throttle_limit *tg_lane_account(const struct tg_request *request);
 
 #endif

@@ -128,7 +128,10 @@ static enum tg_err throttle_connection(struct tg_request *request)
 static enum tg_err throttle_account(struct tg_request *request)
 {
     struct tg_engine *engine = request->engine;
-    if (!tg_throttle_account(engine->throttles, request->model, tg_loop_now_ms(engine->loop))) {
+    const struct tg_throttle_limit *limit = tg_lane_account(request);
+    uint64_t now = tg_loop_now_ms(engine->loop);
+    if (limit != NULL ? !tg_throttle_take(limit, now)
+                      : !tg_throttle_account(engine->throttles, request->model, now)) {
         return tg_request_fail(request, TG_FAULT_THROTTLED, TG_LIT("account limit"));
     }
     return TG_OK;

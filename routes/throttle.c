@@ -47,14 +47,22 @@ static uint64_t whole(double nanoseconds)
     return nanoseconds < (double)TIME_MAX ? (uint64_t)nanoseconds : TIME_MAX;
 }
 
-static bool take(struct tg_throttle_bucket *bucket, double rate, double burst, uint64_t now_ms)
+static struct tg_throttle_limit limit_of(struct tg_throttle_bucket *bucket, double rate, double burst)
 {
     if (rate <= 0 || burst < 1) {
-        return false;
+        return (struct tg_throttle_limit){.bucket = bucket, .blocks = true};
     }
-    uint64_t now = now_ms * 1000000;
-    uint64_t cost = whole(1e9 / rate);
-    uint64_t depth = whole(1e9 / rate * burst);
+    return (struct tg_throttle_limit){
+        .bucket = bucket, .cost = whole(1e9 / rate), .depth = whole(1e9 / rate * burst)};
+}
+
+bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms)
+{
+    struct tg_throttle_bucket *bucket = limit->bucket;
+    if (bucket == NULL || limit->blocks) {
+        return bucket == NULL;
+    }
+    uint64_t now = now_ms * 1000000, depth = limit->depth;
     uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
     for (;;) {
         /* No bucket is emptier than empty: it was emptied under other settings. */
@@ -66,10 +74,10 @@ static bool take(struct tg_throttle_bucket *bucket, double rate, double burst, u
             continue;
         }
         uint64_t start = full_at > now ? full_at : now;
-        if (start + cost > now + depth) {
+        if (start + limit->cost > now + depth) {
             return false;
         }
-        if (atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at, start + cost,
+        if (atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at, start + limit->cost,
                                                   memory_order_relaxed, memory_order_relaxed)) {
             return true;
         }
@@ -78,14 +86,22 @@ static bool take(struct tg_throttle_bucket *bucket, double rate, double burst, u
 
 bool tg_throttle_connection(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms)
 {
-    return take(&throttles->connection, model->throttling.connection_rate_limit,
-                (double)model->throttling.connection_burst_limit, now_ms);
+    const struct tg_throttle_limit limit =
+        limit_of(&throttles->connection, model->throttling.connection_rate_limit,
+                 (double)model->throttling.connection_burst_limit);
+    return tg_throttle_take(&limit, now_ms);
+}
+
+struct tg_throttle_limit tg_throttle_account_limit(struct tg_throttles *throttles,
+                                                   const struct tg_model *model)
+{
+    return limit_of(&throttles->account, model->throttling.rate_limit, (double)model->throttling.burst_limit);
 }
 
 bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms)
 {
-    return take(&throttles->account, model->throttling.rate_limit, (double)model->throttling.burst_limit,
-                now_ms);
+    const struct tg_throttle_limit limit = tg_throttle_account_limit(throttles, model);
+    return tg_throttle_take(&limit, now_ms);
 }
 
 /* The bucket of the name, made when it is new; NULL when memory is out. */
@@ -112,7 +128,7 @@ struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles,
     const struct tg_route_settings settings = tg_stage_route_settings(stage, route->route_key);
     const struct tg_slice parts[] = {api->api_id, stage->stage_name, route->route_key};
     if (settings.throttling_rate_limit < 0 && settings.throttling_burst_limit < 0) {
-        return (struct tg_throttle_limit){NULL, 0, 0};
+        return (struct tg_throttle_limit){.bucket = NULL};
     }
     for (size_t i = 0; i < 3; i++) {
         size_t part = parts[i].len < sizeof key - len - 1 ? parts[i].len : sizeof key - len - 1;
@@ -123,16 +139,9 @@ struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles,
         key[len < sizeof key - 1 ? len++ : len] = '\0';
     }
     /* One of the two set: the other takes the native default. */
-    return (struct tg_throttle_limit){
-        .bucket = find(throttles, tg_slice_make(key, len)),
-        .rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000,
-        .burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000,
-    };
-}
-
-bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms)
-{
-    return limit->bucket == NULL || take(limit->bucket, limit->rate, limit->burst, now_ms);
+    double rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000;
+    double burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000;
+    return limit_of(find(throttles, tg_slice_make(key, len)), rate, burst);
 }
 
 bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,

@@ -22,9 +22,12 @@ bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *
  * throttles. */
 struct tg_throttle_limit {
     struct tg_throttle_bucket *bucket; /* NULL: no limit */
-    double rate, burst;
+    uint64_t cost, depth;              /* of a unit, of all that the bucket holds, in ns */
+    bool blocks;                       /* nothing passes */
 };
-/* Of a route in a stage, by the settings of tg_stage_route_settings. */
+/* Of the account's requests; of a route in a stage, by the settings of tg_stage_route_settings. */
+struct tg_throttle_limit tg_throttle_account_limit(struct tg_throttles *throttles,
+                                                   const struct tg_model *model);
 struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles, const struct tg_api *api,
                                                  const struct tg_stage *stage, const struct tg_route *route);
 /* One unit. */

@@ -30,10 +30,6 @@ static void deliver_inflated(struct tg_socket *socket, struct tg_slice payload, 
 static void take_piece(struct tg_socket *socket, const struct tg_wsframe_event *event)
 {
     struct tg_slice payload = event->payload;
-    if (event->last && !event->compressed && socket->message.data == NULL) {
-        socket->events->on_message(socket->arg, payload, event->binary);
-        return;
-    }
     if (!event->last || tg_buf_size(&socket->message) > 0) {
         if (tg_buf_append(&socket->message, payload) != TG_OK) {
             tg_ws_fail(socket, 1011);
@@ -107,6 +103,13 @@ static size_t decode(struct tg_socket *socket, char *bytes, size_t len)
     size_t at = 0;
     while (at < len && !socket->paused && !socket->deaf) {
         struct tg_wsframe_event event;
+        struct tg_slice text;
+        size_t used = tg_wsframe_take_text(&socket->frames, bytes + at, len - at, &text);
+        if (used > 0) {
+            at += used;
+            socket->events->on_message(socket->arg, text, false);
+            continue;
+        }
         at += tg_wsframe_next(&socket->frames, bytes + at, len - at, &event);
         socket->more = at < len;
         take_event(socket, &event);

@@ -300,10 +300,7 @@ static inline uint64_t unmask_short(char *bytes, size_t len, const char mask[MAS
     return seen & UINT64_C(0x8080808080808080);
 }
 
-/* What most messages are: a text of up to 125 bytes in one frame that has come whole. 0: this is another, or
- * a violation. */
-static size_t take_short_text(const struct tg_wsframe *frames, char *bytes, size_t len,
-                              struct tg_wsframe_event *event)
+size_t tg_wsframe_take_text(const struct tg_wsframe *frames, char *bytes, size_t len, struct tg_slice *text)
 {
     if (len < 2 + MASK_LEN || (unsigned char)bytes[0] != (FIN | TEXT) || frames->head_len > 0 ||
         frames->message != 0 || frames->ignoring) {
@@ -315,21 +312,18 @@ static size_t take_short_text(const struct tg_wsframe *frames, char *bytes, size
         size > frames->rules.max_message) {
         return 0;
     }
-    struct tg_slice text = tg_slice_make(payload, size);
-    uint64_t high = unmask_short(payload, size, bytes + 2);
-    *event = high == 0 || tg_utf8_valid(text)
-                 ? (struct tg_wsframe_event){.kind = TG_WSFRAME_DATA, .payload = text, .last = true}
-                 : (struct tg_wsframe_event){.kind = TG_WSFRAME_ERROR, .code = NOT_UTF8};
+    *text = tg_slice_make(payload, size);
+    if (unmask_short(payload, size, bytes + 2) != 0 && !tg_utf8_valid(*text)) {
+        (void)unmask_short(payload, size, bytes + 2); /* as it was */
+        return 0;
+    }
     return 2 + MASK_LEN + size;
 }
 
 size_t tg_wsframe_next(struct tg_wsframe *frames, char *bytes, size_t len, struct tg_wsframe_event *event)
 {
+    size_t used = 0;
     int code = 0;
-    size_t used = take_short_text(frames, bytes, len, event);
-    if (used > 0) {
-        return used;
-    }
     *event = (struct tg_wsframe_event){.kind = TG_WSFRAME_NONE};
     if (!frames->in_payload) {
         used = take_head(frames, bytes, len, &code);

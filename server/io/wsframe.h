@@ -60,6 +60,10 @@ void tg_wsframe_init(struct tg_wsframe *frames, const struct tg_wsframe_rules *r
 /* Decodes up to the next event, unmasking in place; returns how many of the len > 0 bytes that took, at least
  * one. */
 size_t tg_wsframe_next(struct tg_wsframe *frames, char *bytes, size_t len, struct tg_wsframe_event *event);
+/* A shorter way for what most messages are: a text of up to 125 bytes in one frame, all of which is there.
+ * Returns how many bytes it takes, with the text unmasked in its place; 0 when this is anything else, or a
+ * violation: for tg_wsframe_next, the bytes as they were. */
+size_t tg_wsframe_take_text(const struct tg_wsframe *frames, char *bytes, size_t len, struct tg_slice *text);
 /* From now on data frames are skipped whatever they hold; framing is still checked, control frames still
  * told. For the time between our close frame and the peer's. */
 void tg_wsframe_ignore_data(struct tg_wsframe *frames);

@@ -221,6 +221,33 @@ static void finds_members_and_items(void **state)
     assert_value(" [1 , {\"b\" : 2 }] ", "$", "[1,{\"b\":2}]");
 }
 
+/* Wherever the text ends behind a short string, or within it, and whatever is in it. */
+static void takes_short_strings(void **state)
+{
+    static const char *const insides[] = {"",  "a", "abcdef", "abcdefg",     "abcdefgh",      "\xc3\xa9",
+                                          "'", ":", "\x7f",   "abc\xc3\xa9", "abcdef\xc3\xa9"};
+    static const char *const wrong[] = {"\x01", "abcdef\n", "\xff", "abc\xc3", "\\", "\\x", "\\u00g0"};
+    char text[64];
+    struct tg_jsonscan_value value;
+    (void)state;
+    for (int blanks = 0; blanks < 12; blanks++) {
+        for (size_t i = 0; i < sizeof insides / sizeof insides[0]; i++) {
+            size_t len = strlen(insides[i]);
+            (void)snprintf(text, sizeof text, "[\"%s\"%*s]", insides[i], blanks, "");
+            assert_int_equal(find(tg_slice_cstr(text), "[0]", TG_JSONSCAN_STRICT, &value), TG_OK);
+            assert_true(value.type == TG_JSON_STRING && !value.escaped);
+            assert_true(tg_slice_eq(value.raw, tg_slice_make(text + 1, len + 2)));
+            assert_int_equal(find(tg_slice_make(text, len + 2), "[0]", TG_JSONSCAN_STRICT, &value),
+                             TG_ESYNTAX);
+            assert_int_equal(find(tg_slice_make(text + 1, len + 2), "", TG_JSONSCAN_STRICT, &value), TG_OK);
+        }
+        for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+            (void)snprintf(text, sizeof text, "[\"%s\"%*s]", wrong[i], blanks, "");
+            assert_int_equal(find(tg_slice_cstr(text), "[0]", TG_JSONSCAN_STRICT, &value), TG_ESYNTAX);
+        }
+    }
+}
+
 static void counts_the_last_of_equal_names(void **state)
 {
     (void)state;
@@ -610,6 +637,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(takes_what_rfc_8259_allows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_members_and_items, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_short_strings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_the_last_of_equal_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(compares_names_after_unescaping, set_up, tear_down),
         cmocka_unit_test_setup_teardown(converts_values_to_text, set_up, tear_down),

@@ -36,7 +36,9 @@ static void is_of_the_current_model(void **state)
     assert_null(tg_lane_of(world->request)->limit.bucket);
     world->request->model = &older;
     assert_null(tg_lane_of(world->request));
+    assert_null(tg_lane_account(world->request));
     world->request->model = &world->model;
+    assert_true(tg_throttle_take(tg_lane_account(world->request), 1000));
     /* As if a new model lay where the old one did. */
     world->stage.default_route_settings.throttling_burst_limit = 2;
     world->stage.default_route_settings.throttling_rate_limit = 1;

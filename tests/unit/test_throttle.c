@@ -127,6 +127,19 @@ static int route_passed(struct tg_throttles *throttles, const struct tg_stage *s
     return count;
 }
 
+static void a_limit_that_is_kept_is_the_same_bucket(void **state)
+{
+    const struct tg_model model = {.throttling = {.rate_limit = 10, .burst_limit = 3}};
+    const struct tg_model none = {.throttling = {.rate_limit = 10, .burst_limit = 0}};
+    const struct tg_throttle_limit limit = tg_throttle_account_limit(*state, &model);
+    const struct tg_throttle_limit blocked = tg_throttle_account_limit(*state, &none);
+    assert_true(tg_throttle_take(&limit, 1000));
+    assert_int_equal(passed(*state, &model, 1, 1000), 1);
+    assert_false(tg_throttle_take(&blocked, 1000));
+    assert_true(tg_throttle_take(&limit, 1000));
+    assert_false(tg_throttle_take(&limit, 1000));
+}
+
 static void routes_are_unlimited_unless_set(void **state)
 {
     const struct tg_stage stage = {.stage_name = TG_LIT("prod"), .default_route_settings = limits(-1, -1)};
@@ -169,6 +182,7 @@ int main(void)
         TEST(a_higher_rate_counts_at_once),
         TEST(no_setting_is_too_large_or_too_small),
         TEST(connections_have_a_bucket_of_their_own),
+        TEST(a_limit_that_is_kept_is_the_same_bucket),
         TEST(routes_are_unlimited_unless_set),
         TEST(each_route_of_each_stage_has_a_bucket),
         TEST(one_of_the_two_set_leaves_the_other_at_its_default),

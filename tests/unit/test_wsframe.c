@@ -129,6 +129,39 @@ static void short_texts_are_utf8(void **state)
     }
 }
 
+/* What is not for the short way comes back as it was. */
+static void leaves_to_others_what_is_theirs(void **state)
+{
+    static const struct tg_slice frames[] = {
+        TG_LIT_INIT("\x82\x83" ZERO "abc"),
+        TG_LIT_INIT("\x01\x83" ZERO "abc"),
+        TG_LIT_INIT("\xc1\x83" ZERO "abc"),
+        TG_LIT_INIT("\x80\x83" ZERO "abc"),
+        TG_LIT_INIT("\x88\x80" ZERO),
+        TG_LIT_INIT("\x81\x03"
+                    "abcdefg"),
+        TG_LIT_INIT("\x81\x84" ZERO "abc"),
+        TG_LIT_INIT("\x81\xfe\x00\x01"),
+        TG_LIT_INIT("\x81\xff" ZERO ZERO),
+        TG_LIT_INIT("\x81\x80\0\0\0"),
+        TG_LIT_INIT("\x81"),
+        TG_LIT_INIT("\x81\x89\x01\x02\x03\x04"
+                    "abcd\xffghij"),
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+        struct tg_wsframe decoder;
+        struct tg_slice text;
+        char *copy = malloc(frames[i].len);
+        assert_non_null(copy);
+        memcpy(copy, frames[i].ptr, frames[i].len);
+        tg_wsframe_init(&decoder, &usual);
+        assert_int_equal(tg_wsframe_take_text(&decoder, copy, frames[i].len, &text), 0);
+        assert_memory_equal(copy, frames[i].ptr, frames[i].len);
+        free(copy);
+    }
+}
+
 static void lengths(void **state)
 {
     static const size_t lens[] = {125, 126, 127, 65535, 65536, 70000};
@@ -322,6 +355,7 @@ int main(void)
         cmocka_unit_test(messages),
         cmocka_unit_test(masks_of_any_length),
         cmocka_unit_test(short_texts_are_utf8),
+        cmocka_unit_test(leaves_to_others_what_is_theirs),
         cmocka_unit_test(lengths),
         cmocka_unit_test(whole_messages_stay_in_place),
         cmocka_unit_test(violations_are_found_at_once),

@@ -74,8 +74,11 @@ static inline void wsframe_run(struct wsframe_log *log, const struct tg_wsframe_
         }
         memcpy(copy, piece.ptr, piece.len);
         for (size_t done = 0; done < piece.len && log->stopped_after == SIZE_MAX;) {
-            struct tg_wsframe_event event;
-            size_t used = tg_wsframe_next(&log->last, copy + done, piece.len - done, &event);
+            struct tg_wsframe_event event = {.kind = TG_WSFRAME_DATA, .last = true};
+            size_t used = tg_wsframe_take_text(&log->last, copy + done, piece.len - done, &event.payload);
+            if (used == 0) {
+                used = tg_wsframe_next(&log->last, copy + done, piece.len - done, &event);
+            }
             if (used == 0 || used > piece.len - done) {
                 abort();
             }
