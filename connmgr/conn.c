@@ -242,6 +242,11 @@ const char *tg_conn_id(const struct tg_conn *conn)
     return conn->id;
 }
 
+uint32_t tg_conn_node(const struct tg_conn *conn)
+{
+    return conn->node;
+}
+
 const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn)
 {
     return conn->info;
@@ -285,14 +290,27 @@ void tg_connmgr_cut(struct tg_connmgr *mgr)
     }
 }
 
-void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
+static void visit_each(struct tg_connmgr *mgr, bool closing_too,
+                       bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
 {
     for (size_t i = 0; i < mgr->slot_count; i++) {
         struct tg_conn *conn = slot_at(mgr, i)->conn;
-        if (conn != NULL && conn->state == TG_CONN_OPEN && !visit(arg, conn)) {
+        bool wanted =
+            conn != NULL && (conn->state == TG_CONN_OPEN || (closing_too && conn->state == TG_CONN_CLOSING));
+        if (wanted && !visit(arg, conn)) {
             return;
         }
     }
+}
+
+void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
+{
+    visit_each(mgr, false, visit, arg);
+}
+
+void tg_connmgr_each_untold(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
+{
+    visit_each(mgr, true, visit, arg);
 }
 
 bool tg_connmgr_walk(const struct tg_connmgr *mgr, size_t *at, size_t slots,

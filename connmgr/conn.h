@@ -114,7 +114,11 @@ struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 const char *tg_conn_id(const struct tg_conn *conn);
 /* NULL while reserved. */
 const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn);
-/* Only for infos that tg_conn_info returned. */
+/* The number that the node had when it was reserved. */
+uint32_t tg_conn_node(const struct tg_conn *conn);
+/* A copy in one block, with one reference. */
+enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_conn_info **out) TG_MUST_CHECK;
+/* Only for infos that tg_conn_info or tg_conn_info_new returned. */
 const struct tg_conn_info *tg_conn_info_ref(const struct tg_conn_info *info);
 void tg_conn_info_unref(const struct tg_conn_info *info);
 /* A copy in an arena, strings included. */
@@ -164,6 +168,9 @@ void tg_conn_close(struct tg_conn *conn, int code, struct tg_slice reason);
 void tg_connmgr_cut(struct tg_connmgr *mgr);
 /* Visits every open connection until visit returns false; visit may close the one it is given. */
 void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg);
+/* The same, with those that are being closed: on_closed has not been called for any of them. */
+void tg_connmgr_each_untold(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn),
+                            void *arg);
 /* A part of the table, for what looks through all of it without keeping the loop: visits connections,
  * reserved ones as well, in `slots` slots from *at on, which becomes the first that was not looked at, or the
  * one for which visit returned false. False: the table is through. */

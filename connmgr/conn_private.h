@@ -100,9 +100,6 @@ static inline void tg_counter_sub(_Atomic(uint64_t) *counter, uint64_t amount)
 /* No more sends, no more timers; the socket is left alone. */
 void tg_conn_begin_closing(struct tg_conn *conn);
 
-/* One block with everything in it; one reference. */
-enum tg_err tg_conn_info_new(const struct tg_conn_info *info, const struct tg_conn_info **out) TG_MUST_CHECK;
-
 /* The socket has taken data frames with so much payload in all. */
 void tg_conn_count_sent(struct tg_conn *conn, size_t frames, size_t payload);
 /* The kernel had no room for all of a write of `len` bytes. */

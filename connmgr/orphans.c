@@ -42,6 +42,8 @@ struct restoring {
     struct tg_cluster *cluster;
     struct tg_uplink *link;
     struct tg_list *last; /* of the command under way; the head before the first */
+    size_t removing;      /* removals under way, before that */
+    bool failed;          /* one of them */
     uint32_t node, worker;
     char token[TG_TOKEN_LEN];
     tg_registry_restored_fn *done;
@@ -126,7 +128,7 @@ void tg_orphans_free_all(struct tg_list *list)
     }
 }
 
-/* ---- writing them again ---- */
+/* ---- bringing what Redis has in line with them ---- */
 
 static void end(struct restoring *restoring, bool done)
 {
@@ -176,6 +178,62 @@ static void next_batch(struct restoring *restoring)
     }
 }
 
+/* Rows that came back with an older state of Redis: of those this process has told, or is about to. */
+static void on_stale_removed(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct restoring *restoring = arg;
+    restoring->failed = restoring->failed || err != TG_OK || tg_redis_reply_integer(reply) != 1;
+    if (--restoring->removing > 0) {
+        return;
+    }
+    if (restoring->failed || restoring->orphans == NULL) {
+        end(restoring, false);
+    } else {
+        next_batch(restoring);
+    }
+}
+
+static void remove_stale(struct restoring *restoring, const struct tg_slice *ids, size_t count)
+{
+    struct tg_cluster_key claim = tg_cluster_key(restoring->cluster, restoring->node, "claim"),
+                          rows = tg_cluster_worker_key(restoring->cluster, restoring->node, restoring->worker,
+                                                       "rows");
+    const struct tg_slice keys[] = {tg_cluster_key_slice(&claim), tg_cluster_key_slice(&rows)};
+    struct tg_slice args[1 + BATCH];
+    args[0] = tg_slice_make(restoring->token, TG_TOKEN_LEN);
+    memcpy(args + 1, ids, count * sizeof ids[0]);
+    enum tg_err err = tg_uplink_script(restoring->link, TG_SCRIPT_REMOVE, keys, 2, args, 1 + count,
+                                       on_stale_removed, restoring);
+    restoring->removing += err == TG_OK;
+    restoring->failed = restoring->failed || err != TG_OK;
+}
+
+static void on_there(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
+{
+    struct restoring *restoring = arg;
+    struct tg_slice stale[BATCH];
+    size_t count = 0, total = err == TG_OK ? tg_redis_reply_count(reply) : 0;
+    if (err != TG_OK || restoring->orphans == NULL) {
+        end(restoring, false);
+        return;
+    }
+    for (size_t i = 0; i < total; i++) {
+        struct tg_slice id = tg_redis_reply_text(tg_redis_reply_at(reply, i));
+        if (tg_map_get(&restoring->orphans->known, id) == NULL) {
+            stale[count++] = id;
+        }
+        if (count == BATCH || (i + 1 == total && count > 0)) {
+            remove_stale(restoring, stale, count);
+            count = 0;
+        }
+    }
+    if (restoring->removing == 0 && restoring->failed) {
+        end(restoring, false);
+    } else if (restoring->removing == 0) {
+        next_batch(restoring);
+    }
+}
+
 void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_uplink *link,
                         uint32_t node, uint32_t worker, const char *token, tg_registry_restored_fn *done,
                         void *arg)
@@ -196,7 +254,11 @@ void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, 
     restoring->done = done;
     restoring->arg = arg;
     orphans->restoring = restoring;
-    next_batch(restoring);
+    struct tg_cluster_key rows = tg_cluster_worker_key(cluster, node, worker, "rows");
+    const struct tg_slice words[] = {TG_LIT("HKEYS"), tg_cluster_key_slice(&rows)};
+    if (tg_uplink_command(link, words, 2, on_there, restoring) != TG_OK) {
+        end(restoring, false);
+    }
 }
 
 /* ---- what another node could not know of ---- */

@@ -1,7 +1,7 @@
 /* Connections of a number that this node has lost, kept as rows until it is known who issues their
  * $disconnects (docs/cluster.md): where Redis has forgotten them meanwhile, they are written again under the
- * claim of the lost number; where another node has dealt with them, and never knew of some, those are told of
- * here. One a lost number and worker; private to the Redis registry. */
+ * claim of the lost number, and what it remembers of others goes; where another node has dealt with them, and
+ * never knew of some, those are told of here. One a lost number and worker; private to the Redis registry. */
 #ifndef TG_CONNMGR_ORPHANS_H
 #define TG_CONNMGR_ORPHANS_H
 

@@ -12,22 +12,12 @@ static void memory_put(struct tg_registry *registry, const char *connection_id,
     (void)info;
 }
 
-static bool memory_remove(struct tg_registry *registry, const char *connection_id,
-                          const struct tg_conn_info *info)
-{
-    (void)registry;
-    (void)connection_id;
-    (void)info;
-    return true;
-}
-
 static void memory_free(struct tg_registry *registry)
 {
     free(registry);
 }
 
-static const struct tg_registry_ops memory_ops = {
-    .put = memory_put, .remove = memory_remove, .free = memory_free};
+static const struct tg_registry_ops memory_ops = {.put = memory_put, .free = memory_free};
 
 enum tg_err tg_registry_memory_new(struct tg_registry **out)
 {

@@ -4,13 +4,13 @@
 
 #include "server/base/codec.h"
 
-enum { RUNNING_MAX = 256 }; /* events in work, per worker */
+enum { RUNNING_MAX = 256 }; /* own events in work or being asked about, and inherited ones, per worker */
 
-/* An event that waits for its turn. */
+/* An event that waits for its turn, in engine->disconnects, and then for the removal of its row, with the
+ * registry. */
 struct waiting {
-    struct tg_list node; /* engine->disconnects */
-    char connection_id[TG_CONNID_LEN + 1];
-    const struct tg_conn_info *info; /* counted */
+    struct tg_leaver leaver; /* info: counted, one reference */
+    struct tg_engine *engine;
     int code;
     size_t reason_len;
     char reason[];
@@ -21,6 +21,7 @@ struct event {
     const char *connection_id;
     const struct tg_conn_info *info;
     bool counted; /* info may be kept by reference */
+    bool removed; /* its row: the registry has the last word */
     int code;
     struct tg_slice reason;
     bool (*gate)(void *arg);
@@ -73,6 +74,14 @@ static void give_up(const struct event *event)
     }
 }
 
+/* The call to the back end is next. */
+static bool may_tell(void *arg)
+{
+    const struct tg_request *request = arg;
+    struct tg_registry *registry = request->engine->registry;
+    return registry->ops->may_tell(registry, request->connection_id, request->info);
+}
+
 static void start(struct tg_engine *engine, const struct event *event)
 {
     const struct tg_conn_info *info = event->info;
@@ -101,6 +110,10 @@ static void start(struct tg_engine *engine, const struct event *event)
     request->gate = event->gate;
     request->over = event->over;
     request->gate_arg = event->arg;
+    if (event->removed) {
+        request->gate = may_tell;
+        request->gate_arg = request;
+    }
     memcpy(request->connection_id, event->connection_id, sizeof request->connection_id);
     struct tg_slice reason = event->reason;
     if (event->counted) {
@@ -122,24 +135,62 @@ static void start(struct tg_engine *engine, const struct event *event)
     tg_request_run(request);
 }
 
-/* Not before its turn has come: what waits is in the registry, for a survivor. What was never open is in
- * none. */
-static void start_own(struct tg_engine *engine, const struct event *event)
+static bool has_rows(const struct tg_engine *engine)
 {
-    if (event->counted &&
-        !engine->registry->ops->remove(engine->registry, event->connection_id, event->info)) {
-        tg_log(engine->log, TG_LOG_DEBUG, "$disconnect is left to another node",
-               TG_KV_CSTR("connectionId", event->connection_id));
-        return;
-    }
-    start(engine, event);
+    return engine->registry->ops->remove != NULL;
 }
 
-static void drop(struct tg_engine *engine, struct waiting *event)
+static void drop(struct waiting *event)
 {
-    engine->disconnects_waiting--;
-    tg_conn_info_unref(event->info);
+    event->engine->disconnects_waiting--;
+    if (event->leaver.info != NULL) {
+        tg_conn_info_unref(event->leaver.info);
+    }
     free(event);
+}
+
+/* It is known whose the event is. */
+static void settle(struct waiting *event, bool ours, bool removed)
+{
+    const struct tg_leaver *leaver = &event->leaver;
+    const struct event own = {.connection_id = leaver->connection_id,
+                              .info = leaver->info,
+                              .counted = true,
+                              .removed = removed,
+                              .code = event->code,
+                              .reason = tg_slice_make(event->reason, event->reason_len)};
+    if (ours && leaver->info != NULL) {
+        start(event->engine, &own);
+    } else if (leaver->info != NULL && event->engine->aborting) {
+        count_failed(event->engine, leaver->info->api_id, leaver->info->stage);
+    } else if (leaver->info != NULL) {
+        tg_log(event->engine->log, TG_LOG_DEBUG, "$disconnect is left to another node",
+               TG_KV_CSTR("connectionId", leaver->connection_id));
+    }
+    drop(event);
+}
+
+static void on_removed(struct tg_leaver *leaver, bool ours)
+{
+    struct waiting *event = TG_CONTAINER(leaver, struct waiting, leaver);
+    struct tg_engine *engine = event->engine;
+    engine->disconnects_asked--;
+    settle(event, ours, true);
+    start_next(engine);
+}
+
+/* Its turn has come, not before: what waits has its row in the registry, for a survivor. */
+static void begin(struct tg_engine *engine, struct waiting *event)
+{
+    enum tg_removal removal = TG_REMOVAL_OURS;
+    if (has_rows(engine)) {
+        removal = engine->registry->ops->remove(engine->registry, &event->leaver);
+    }
+    if (removal == TG_REMOVAL_ASKED) {
+        engine->disconnects_asked++;
+    } else {
+        settle(event, removal == TG_REMOVAL_OURS, false);
+    }
 }
 
 /* An event that ends at once comes back here from inside: the flag turns that into another round of the loop.
@@ -150,41 +201,88 @@ static void start_next(struct tg_engine *engine)
         return;
     }
     engine->disconnects_starting = true;
-    while (engine->disconnects_running < RUNNING_MAX && !tg_list_empty(&engine->disconnects)) {
-        struct waiting *event = TG_CONTAINER(tg_list_pop(&engine->disconnects), struct waiting, node);
-        const struct event own = {.connection_id = event->connection_id,
-                                  .info = event->info,
-                                  .counted = true,
-                                  .code = event->code,
-                                  .reason = tg_slice_make(event->reason, event->reason_len)};
-        start_own(engine, &own);
-        drop(engine, event);
+    while (engine->disconnects_running + engine->disconnects_asked < RUNNING_MAX &&
+           !tg_list_empty(&engine->disconnects)) {
+        struct tg_list *node = tg_list_pop(&engine->disconnects);
+        begin(engine, TG_CONTAINER(node, struct waiting, leaver.node));
     }
     engine->disconnects_starting = false;
+}
+
+/* info: counted, or NULL where the row alone has to go. False: no memory. */
+static bool wait_for_turn(struct tg_engine *engine, const char *connection_id,
+                          const struct tg_conn_info *info, int code, struct tg_slice reason)
+{
+    struct waiting *event = malloc(sizeof *event + reason.len);
+    if (event == NULL) {
+        return false;
+    }
+    event->leaver.info = info != NULL ? tg_conn_info_ref(info) : NULL;
+    event->leaver.removed = on_removed;
+    event->engine = engine;
+    event->code = code;
+    event->reason_len = reason.len;
+    memcpy(event->leaver.connection_id, connection_id, sizeof event->leaver.connection_id);
+    if (reason.len > 0) {
+        memcpy(event->reason, reason.ptr, reason.len);
+    }
+    tg_list_append(&engine->disconnects, &event->leaver.node);
+    engine->disconnects_waiting++;
+    return true;
+}
+
+/* Without memory to wait with, or time: the row stays, for a survivor. */
+static void issue_removed(struct tg_engine *engine, const char *connection_id,
+                          const struct tg_conn_info *info, int code, struct tg_slice reason)
+{
+    if (engine->aborting || !wait_for_turn(engine, connection_id, info, code, reason)) {
+        tg_log(engine->log, TG_LOG_ERROR, "$disconnect lost", TG_KV_CSTR("connectionId", connection_id),
+               TG_KV_ERR(engine->aborting ? TG_ECLOSED : TG_ENOMEM));
+        if (info != NULL) {
+            count_failed(engine, info->api_id, info->stage);
+        }
+        return;
+    }
+    start_next(engine);
 }
 
 void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,
                          bool counted, int code, struct tg_slice reason)
 {
-    struct waiting *event = NULL;
-    if (counted && (engine->disconnects_running >= RUNNING_MAX || !tg_list_empty(&engine->disconnects))) {
-        event = malloc(sizeof *event + reason.len);
-    }
-    if (event == NULL) {
-        const struct event own = {
-            .connection_id = connection_id, .info = info, .counted = counted, .code = code, .reason = reason};
-        start_own(engine, &own); /* a turn is free, or memory is not */
+    if (counted && has_rows(engine)) {
+        issue_removed(engine, connection_id, info, code, reason);
         return;
     }
-    event->info = tg_conn_info_ref(info);
-    event->code = code;
-    event->reason_len = reason.len;
-    memcpy(event->connection_id, connection_id, sizeof event->connection_id);
-    if (reason.len > 0) {
-        memcpy(event->reason, reason.ptr, reason.len);
+    if (counted && (engine->disconnects_running >= RUNNING_MAX || !tg_list_empty(&engine->disconnects)) &&
+        wait_for_turn(engine, connection_id, info, code, reason)) {
+        return;
     }
-    tg_list_append(&engine->disconnects, &event->node);
-    engine->disconnects_waiting++;
+    const struct event own = {
+        .connection_id = connection_id, .info = info, .counted = counted, .code = code, .reason = reason};
+    start(engine, &own); /* a turn is free, or memory is not */
+}
+
+void tg_disconnect_revoke(struct tg_engine *engine, const char *connection_id,
+                          const struct tg_conn_info *info, bool tell)
+{
+    const struct tg_slice reason = TG_LIT("Connection closed abnormally");
+    const struct tg_conn_info *own = NULL;
+    if (!has_rows(engine)) {
+        if (tell) {
+            tg_disconnect_issue(engine, connection_id, info, false, 1006, reason);
+        }
+        return;
+    }
+    if (tell && tg_conn_info_new(info, &own) != TG_OK) {
+        tg_log(engine->log, TG_LOG_ERROR, "$disconnect lost", TG_KV_CSTR("connectionId", connection_id),
+               TG_KV_ERR(TG_ENOMEM));
+        count_failed(engine, info->api_id, info->stage);
+        return;
+    }
+    issue_removed(engine, connection_id, own, 1006, reason);
+    if (own != NULL) {
+        tg_conn_info_unref(own);
+    }
 }
 
 void tg_disconnect_inherit(struct tg_engine *engine, const char *connection_id,
@@ -203,20 +301,27 @@ void tg_disconnect_inherit(struct tg_engine *engine, const char *connection_id,
 
 size_t tg_disconnect_room(const struct tg_engine *engine)
 {
-    bool busy = engine->disconnects_running >= RUNNING_MAX || !tg_list_empty(&engine->disconnects);
+    bool busy = engine->disconnects_running >= RUNNING_MAX;
     return busy || engine->cutting ? 0 : RUNNING_MAX - engine->disconnects_running;
+}
+
+bool tg_disconnect_full(const struct tg_engine *engine)
+{
+    return engine->disconnects_waiting >= engine->disconnects_max;
 }
 
 void tg_disconnect_abort(struct tg_engine *engine)
 {
     struct tg_list *node;
-    if (!tg_list_empty(&engine->disconnects)) {
+    if (engine->disconnects_waiting > 0) {
         tg_log(engine->log, TG_LOG_ERROR, "$disconnects given up",
                TG_KV_INT("count", engine->disconnects_waiting));
     }
     while ((node = tg_list_pop(&engine->disconnects)) != NULL) {
-        struct waiting *event = TG_CONTAINER(node, struct waiting, node);
-        count_failed(engine, event->info->api_id, event->info->stage);
-        drop(engine, event);
+        struct waiting *event = TG_CONTAINER(node, struct waiting, leaver.node);
+        if (event->leaver.info != NULL) {
+            count_failed(engine, event->leaver.info->api_id, event->leaver.info->stage);
+        }
+        drop(event);
     }
 }

@@ -7,7 +7,7 @@
 
 void tg_engine_init(struct tg_engine *engine)
 {
-    *engine = (struct tg_engine){0};
+    *engine = (struct tg_engine){.disconnects_max = SIZE_MAX};
     tg_list_init(&engine->requests);
     tg_list_init(&engine->sessions);
     tg_list_init(&engine->calls);

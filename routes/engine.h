@@ -41,7 +41,9 @@ struct tg_engine {
     struct tg_list requests; /* struct tg_request in flight */
     size_t request_count;
     struct tg_list disconnects; /* events that wait, routes/disconnect.c */
-    size_t disconnects_waiting, disconnects_running;
+    size_t disconnects_waiting; /* ... and those whose rows are being removed, disconnects_asked */
+    size_t disconnects_asked, disconnects_running;
+    size_t disconnects_max; /* that wait, before handshakes are refused */
     bool disconnects_starting;
     struct tg_list sessions; /* struct tg_session, one per open connection; those that drain come last */
     size_t session_count, sessions_draining;

@@ -174,9 +174,10 @@ static bool offers_deflate(const struct tg_headers *headers)
  * (spec 1.2, decision). known: to the registry. */
 static void revoke(const struct handshake *handshake, const struct tg_request *request, bool known)
 {
-    struct tg_registry *registry = handshake->engine->registry;
-    bool ours = !known || registry->ops->remove(registry, request->connection_id, &handshake->info);
-    if (request->integration_called && ours) {
+    if (known) {
+        tg_disconnect_revoke(handshake->engine, request->connection_id, &handshake->info,
+                             request->integration_called);
+    } else if (request->integration_called) {
         tg_disconnect_issue(handshake->engine, request->connection_id, &handshake->info, false, 1006,
                             TG_LIT("Connection closed abnormally"));
     }
@@ -347,7 +348,9 @@ void tg_handshake_serve(struct tg_engine *engine, const struct tg_api *api, cons
     err = prepare(engine, exchange, request);
     if (err == TG_OK) {
         struct handshake *handshake = request->owner;
-        err = tg_conn_reserve(engine->connmgr, &handshake->conn, request->connection_id);
+        err = tg_disconnect_full(engine)
+                  ? TG_EBUSY
+                  : tg_conn_reserve(engine->connmgr, &handshake->conn, request->connection_id);
         request->conn = handshake->conn;
     }
     if (err != TG_OK) {

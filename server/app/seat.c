@@ -42,8 +42,10 @@ enum tg_err tg_seat_new(const struct tg_seat_options *options, struct tg_seat **
 enum tg_err tg_seat_make_registry(struct tg_seat *seat, const struct tg_connmgr_options *identity,
                                   struct tg_registry **out)
 {
-    return tg_registry_redis_new(seat->options.cluster, seat->link, identity, seat->options.engine->connmgr,
-                                 out);
+    struct tg_engine *engine = seat->options.engine;
+    engine->disconnects_max = identity->max_connections; /* of those whose rows Redis has yet to remove */
+    return tg_registry_redis_new(seat->options.cluster, seat->link, identity, engine->connmgr,
+                                 &engine->disconnects, out);
 }
 
 static void end(struct running *running)

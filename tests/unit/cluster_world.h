@@ -31,6 +31,15 @@ struct node {
     bool restored;
     char issued[ISSUED_MAX][TG_CONNID_LEN + 1]; /* $disconnects: own and of the dead */
     size_t issued_count, room;
+    struct tg_list waiting; /* struct leaving, without a turn */
+    bool no_turns;          /* who ends waits */
+    size_t left;            /* to others */
+};
+
+/* An event of a connection that has ended. */
+struct leaving {
+    struct tg_leaver leaver;
+    struct node *node;
 };
 
 static inline void node_issue(struct node *node, const char *id)
@@ -39,11 +48,49 @@ static inline void node_issue(struct node *node, const char *id)
     memcpy(node->issued[node->issued_count++], id, TG_CONNID_LEN + 1);
 }
 
+static inline void node_settle(struct leaving *leaving, bool ours)
+{
+    struct node *node = leaving->node;
+    const struct tg_leaver *leaver = &leaving->leaver;
+    if (ours && node->registry->ops->may_tell(node->registry, leaver->connection_id, leaver->info)) {
+        node_issue(node, leaver->connection_id);
+    } else {
+        node->left++;
+    }
+    tg_conn_info_unref(leaver->info);
+    free(leaving);
+}
+
+static inline void node_removed(struct tg_leaver *leaver, bool ours)
+{
+    node_settle(TG_CONTAINER(leaver, struct leaving, leaver), ours);
+}
+
+/* The turn of all that wait. */
+static inline void node_take_turns(struct node *node)
+{
+    struct tg_list *item;
+    while ((item = tg_list_pop(&node->waiting)) != NULL) {
+        struct leaving *leaving = TG_CONTAINER(item, struct leaving, leaver.node);
+        enum tg_removal removal = node->registry->ops->remove(node->registry, &leaving->leaver);
+        if (removal != TG_REMOVAL_ASKED) {
+            node_settle(leaving, removal == TG_REMOVAL_OURS);
+        }
+    }
+}
+
 static inline void node_closed(struct fixture *fixture, struct tg_conn *conn)
 {
     struct node *node = TG_CONTAINER(fixture, struct node, fixture);
-    if (node->registry->ops->remove(node->registry, tg_conn_id(conn), tg_conn_info(conn))) {
-        node_issue(node, tg_conn_id(conn));
+    struct leaving *leaving = calloc(1, sizeof *leaving);
+    assert_non_null(leaving);
+    leaving->node = node;
+    leaving->leaver.info = tg_conn_info_ref(tg_conn_info(conn));
+    leaving->leaver.removed = node_removed;
+    memcpy(leaving->leaver.connection_id, tg_conn_id(conn), TG_CONNID_LEN + 1);
+    tg_list_append(&node->waiting, &leaving->leaver.node);
+    if (!node->no_turns) {
+        node_take_turns(node);
     }
 }
 
@@ -194,6 +241,7 @@ static inline struct node *node_new(const char *url, uint64_t lease_ms, bool kee
         .keep_when_cut_off = keep,
     };
     assert_non_null(node);
+    tg_list_init(&node->waiting);
     tg_arena_init(&arena, NULL);
     assert_int_equal(tg_redis_url_parse(&arena, tg_slice_cstr(url), &settings.url, &problem), TG_OK);
     assert_int_equal(tg_cluster_new(&settings, &node->cluster), TG_OK);
@@ -213,7 +261,8 @@ static inline struct node *node_new(const char *url, uint64_t lease_ms, bool kee
     tg_push_renumber(node->push, 0);
     tg_connmgr_renumber(fixture->mgr, 0);
     assert_int_equal(
-        tg_registry_redis_new(node->cluster, node->link, &fixture->options, fixture->mgr, &node->registry),
+        tg_registry_redis_new(node->cluster, node->link, &fixture->options, fixture->mgr, &node->waiting,
+                              &node->registry),
         TG_OK);
     assert_int_equal(tg_member_new(node->cluster, fixture->loop, NULL, &node_events, node, &node->member),
                      TG_OK);
@@ -231,6 +280,9 @@ static inline void node_free(struct node *node)
     }
     tg_push_free(node->push);
     tg_bus_free(node->bus);
+    for (struct tg_list *item; (item = tg_list_pop(&node->waiting)) != NULL;) {
+        node_settle(TG_CONTAINER(item, struct leaving, leaver.node), false);
+    }
     node->registry->ops->free(node->registry);
     tg_uplink_free(node->link);
     fixture_free(&node->fixture);
@@ -275,6 +327,61 @@ static inline size_t node_times_issued(const struct node *node, const char *id)
         count += strcmp(node->issued[i], id) == 0;
     }
     return count;
+}
+
+static inline int setup(void **state)
+{
+    struct redis_server *server = calloc(1, sizeof *server);
+    assert_non_null(server);
+    redis_server_make(server);
+    *state = server;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    redis_server_free(*state);
+    free(*state);
+    return 0;
+}
+
+/* The integer that a command answers with, asked on a connection of its own. */
+static inline long ask(const struct redis_server *server, const char *line)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char reply[256] = "";
+    size_t len = 0;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", server->socket);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+    assert_int_equal(write(fd, "\r\n", 2), 2);
+    while (len < sizeof reply - 1 && strchr(reply, '\n') == NULL) {
+        ssize_t got = read(fd, reply + len, sizeof reply - 1 - len);
+        assert_true(got > 0);
+        len += (size_t)got;
+    }
+    close(fd);
+    assert_true(reply[0] == ':' || reply[0] == '+');
+    return strtol(reply + 1, NULL, 10);
+}
+
+static inline long rows_of(const struct redis_server *server, uint32_t number)
+{
+    char line[96];
+    snprintf(line, sizeof line, "HLEN tidegate:{unit:%u}:rows:0", number);
+    return ask(server, line);
+}
+
+static inline void end_all(struct node *node, struct tg_socket **sockets, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (sockets[i] != NULL) {
+            end_conn(sockets[i]);
+            sockets[i] = NULL;
+        }
+    }
+    (void)node;
 }
 
 #endif

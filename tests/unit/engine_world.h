@@ -31,7 +31,7 @@ struct tg_call {
 struct tg_upstream {
     struct tg_call calls[CALLS_MAX];
     struct tg_call *queue[CALLS_MAX]; /* those under way, the oldest first */
-    size_t count, started, cancelled;
+    size_t count, started, cancelled, denied; /* by may_go */
     enum tg_err refuses; /* calls at once */
 };
 
@@ -41,6 +41,10 @@ enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call
     upstream->started++;
     if (upstream->refuses != TG_OK) {
         return upstream->refuses;
+    }
+    if (request->may_go != NULL && !request->may_go(request->may_go_arg)) {
+        upstream->denied++;
+        return TG_EDENIED;
     }
     size_t free_one = 0;
     while (free_one < CALLS_MAX && upstream->calls[free_one].busy) {

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "routes/session.h"
+#include "routes/disconnect.h"
 #include "tests/unit/engine_world.h"
 
 /* An API and the path of its back end: what reloads change. */
@@ -111,23 +112,168 @@ static void tries_twice_to_tell_of_the_end(void **state)
     assert_int_equal(failed_disconnects(world), 2);
 }
 
-/* As that of a cluster: a connection of another number is another node's. */
-static bool not_ours(struct tg_registry *registry, const char *connection_id, const struct tg_conn_info *info)
+/* A registry as that of a cluster, which answers when the test likes. */
+struct rows {
+    struct tg_registry base, *own;
+    enum tg_removal removal;
+    struct tg_list leavers;
+    size_t puts, asked;
+    bool held;
+};
+
+static void rows_put(struct tg_registry *base, const char *connection_id, const struct tg_conn_info *info)
 {
-    (void)registry;
     (void)connection_id;
     (void)info;
-    return false;
+    TG_CONTAINER(base, struct rows, base)->puts++;
+}
+
+static enum tg_removal rows_remove(struct tg_registry *base, struct tg_leaver *leaver)
+{
+    struct rows *rows = TG_CONTAINER(base, struct rows, base);
+    rows->asked++;
+    if (rows->removal == TG_REMOVAL_ASKED) {
+        tg_list_append(&rows->leavers, &leaver->node);
+    }
+    return rows->removal;
+}
+
+static bool rows_may_tell(struct tg_registry *base, const char *connection_id,
+                          const struct tg_conn_info *info)
+{
+    assert_true(strlen(connection_id) == TG_CONNID_LEN && tg_slice_eq(info->stage, TG_LIT("prod")));
+    return TG_CONTAINER(base, struct rows, base)->held;
+}
+
+static const struct tg_registry_ops rows_ops = {
+    .put = rows_put, .remove = rows_remove, .may_tell = rows_may_tell};
+
+static void rows_begin(struct rows *rows, struct world *world, enum tg_removal removal)
+{
+    *rows = (struct rows){
+        .base = {&rows_ops}, .own = world->engine.registry, .removal = removal, .held = true};
+    tg_list_init(&rows->leavers);
+    world->engine.registry = &rows->base;
+}
+
+static void rows_end(const struct rows *rows, struct world *world)
+{
+    assert_true(tg_list_empty(&rows->leavers));
+    assert_int_equal(world->engine.disconnects_waiting + world->engine.disconnects_asked, 0);
+    world->engine.registry = rows->own;
+}
+
+/* The oldest. */
+static void rows_answer(struct rows *rows, bool ours)
+{
+    struct tg_leaver *leaver = TG_CONTAINER(tg_list_pop(&rows->leavers), struct tg_leaver, node);
+    leaver->removed(leaver, ours);
+}
+
+static void waits_for_the_end_of_the_row(void **state)
+{
+    struct world *world = *state;
+    struct tg_engine *engine = &world->engine;
+    struct rows rows;
+    struct client clients[3];
+    rows_begin(&rows, world, TG_REMOVAL_ASKED);
+    for (size_t i = 0; i < 3; i++) {
+        open_client(&clients[i], world);
+    }
+    assert_int_equal(rows.puts, 3);
+    size_t started = world->upstream.started;
+    for (size_t i = 0; i < 3; i++) {
+        client_ends(&clients[i], 1000, "");
+    }
+    assert_int_equal(world->upstream.started, started);
+    assert_int_equal(engine->disconnects_waiting, 3); /* a drain waits for them */
+    assert_int_equal(engine->disconnects_running, 0);
+    assert_int_equal(tg_disconnect_room(engine), 256); /* and nothing else does */
+    rows_answer(&rows, true);
+    assert_int_equal(world->upstream.count, 1);
+    assert_string_equal(call_at(&world->upstream, 0)->target, "/bye");
+    assert_int_equal(engine->disconnects_waiting, 2);
+    rows_answer(&rows, false); /* another's to tell */
+    assert_int_equal(world->upstream.count, 1);
+    rows.held = false; /* the lease was over before the call could go */
+    rows_answer(&rows, true);
+    assert_int_equal(world->upstream.count, 1);
+    assert_int_equal(world->upstream.denied, 1);
+    call_answers(&world->upstream, 0, 200, "");
+    assert_int_equal(failed_disconnects(world), 0);
+    assert_int_equal(engine->request_count, 0);
+    rows_end(&rows, world);
+}
+
+static void gives_up_what_waits_for_its_row(void **state)
+{
+    struct world *world = *state;
+    struct tg_engine *engine = &world->engine;
+    struct rows rows;
+    struct client clients[3];
+    rows_begin(&rows, world, TG_REMOVAL_ASKED);
+    for (size_t i = 0; i < 3; i++) {
+        open_client(&clients[i], world);
+    }
+    client_ends(&clients[0], 1000, "");
+    engine->disconnects_asked += 255; /* every turn is taken */
+    client_ends(&clients[1], 1000, "");
+    assert_int_equal(rows.asked, 1);
+    assert_int_equal(engine->disconnects_waiting, 2);
+    size_t started = world->upstream.started;
+    tg_engine_abort(engine);
+    client_ends(&clients[2], 1000, ""); /* in the last pass: its row stays as well */
+    assert_int_equal(rows.asked, 1);
+    rows_answer(&rows, false); /* as the registry's end does */
+    assert_int_equal(world->upstream.started, started);
+    assert_int_equal(failed_disconnects(world), 3);
+    engine->disconnects_asked -= 255;
+    rows_end(&rows, world);
+}
+
+static void takes_nobody_while_too_many_wait(void **state)
+{
+    struct world *world = *state;
+    struct rows rows;
+    struct client open, refused = {0}, late;
+    rows_begin(&rows, world, TG_REMOVAL_ASKED);
+    world->engine.disconnects_max = 1;
+    open_client(&open, world);
+    client_ends(&open, 1000, "");
+    client_dial(&refused, world, "app");
+    assert_int_equal(refused.status, 503);
+    rows_answer(&rows, false);
+    open_client(&late, world);
+    client_ends(&late, 1000, "");
+    rows_answer(&rows, true);
+    call_answers(&world->upstream, 0, 200, "");
+    rows_end(&rows, world);
+}
+
+/* A client that went away before it was connected: its row goes as any other's. */
+static void removes_the_row_of_a_client_that_has_gone(void **state)
+{
+    struct world *world = *state;
+    struct rows rows;
+    struct client client = {0};
+    rows_begin(&rows, world, TG_REMOVAL_ASKED);
+    client_dial(&client, world, "app");
+    client.upgrade_err = TG_ECLOSED;
+    call_answers(&world->upstream, 0, 200, "");
+    assert_int_equal(rows.puts, 1);
+    assert_int_equal(world->upstream.count, 0);
+    rows_answer(&rows, true);
+    assert_int_equal(world->upstream.count, 1);
+    assert_string_equal(call_at(&world->upstream, 0)->target, "/bye");
+    call_answers(&world->upstream, 0, 200, "");
+    rows_end(&rows, world);
 }
 
 static void tells_of_the_end_of_what_lost_its_number(void **state)
 {
     struct world *world = *state;
-    struct tg_registry *own = world->engine.registry;
-    struct tg_registry_ops ops = *own->ops;
-    struct tg_registry other = {.ops = &ops};
-    ops.remove = not_ours;
-    world->engine.registry = &other;
+    struct rows rows;
+    rows_begin(&rows, world, TG_REMOVAL_LEFT);
     for (uint32_t next = 0; next < 2; next++) { /* none; another */
         struct client client = {0};
         tg_connmgr_renumber(world->engine.connmgr, 7);
@@ -141,7 +287,8 @@ static void tells_of_the_end_of_what_lost_its_number(void **state)
         call_answers(&world->upstream, 0, 200, "");
         assert_int_equal(world->engine.request_count, 0);
     }
-    world->engine.registry = own;
+    assert_int_equal(rows.asked, 0); /* there is no row */
+    rows_end(&rows, world);
 }
 
 /* ---- reload ---- */
@@ -368,6 +515,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(tells_of_the_end_once),
         TEST(tries_twice_to_tell_of_the_end),
+        TEST(waits_for_the_end_of_the_row),
+        TEST(gives_up_what_waits_for_its_row),
+        TEST(takes_nobody_while_too_many_wait),
+        TEST(removes_the_row_of_a_client_that_has_gone),
         TEST(tells_of_the_end_of_what_lost_its_number),
         TEST(reloads_under_requests),
         TEST(closes_connections_of_an_api_that_went),
