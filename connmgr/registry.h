@@ -55,10 +55,10 @@ enum tg_err tg_registry_redis_new(struct tg_cluster *cluster, struct tg_uplink *
                                   const struct tg_list *waiting, struct tg_registry **out) TG_MUST_CHECK;
 /* The node has this number, by this token, from now on; 0: none. token: TG_TOKEN_LEN characters. */
 void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const char *token);
-/* The number changed because the lease was lost: what was connected then, and what had ended and not been told
- * of, is kept as orphans, for the case that Redis has forgotten it when it is back, or remembers more. Brings
- * the rows of the old number in line with them, under the claim of this token; calls back once, perhaps from
- * inside: only then the node can be taken over. */
+/* The number changed because the lease was lost: what was connected then, and what had ended and not been
+ * told of, is kept as orphans, for the case that Redis has forgotten it when it is back, or remembers more.
+ * Brings the rows of the old number in line with them, under the claim of this token; calls back once,
+ * perhaps from inside: only then the node can be taken over. */
 typedef void tg_registry_restored_fn(void *arg, uint32_t node, bool done);
 void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token,
                                tg_registry_restored_fn *done, void *arg);

@@ -207,10 +207,8 @@ static void redis_free(struct tg_registry *base)
     free(registry);
 }
 
-static const struct tg_registry_ops redis_ops = {.put = redis_put,
-                                                 .remove = tg_registry_remove,
-                                                 .may_tell = tg_registry_may_tell,
-                                                 .free = redis_free};
+static const struct tg_registry_ops redis_ops = {
+    .put = redis_put, .remove = tg_registry_remove, .may_tell = tg_registry_may_tell, .free = redis_free};
 
 enum tg_err tg_registry_redis_new(struct tg_cluster *cluster, struct tg_uplink *link,
                                   const struct tg_connmgr_options *identity, struct tg_connmgr *mgr,

@@ -122,8 +122,8 @@ static enum tg_err note_leavers(struct tg_redis_registry *registry, const struct
         struct tg_leaver *leaver = TG_CONTAINER(node, struct tg_leaver, node);
         struct tg_slice text = tg_slice_make(leaver->connection_id, TG_CONNID_LEN);
         struct tg_connid id;
-        bool wanted = leaver->info != NULL &&
-                      tg_connid_decode(registry->id_key, text, &id) == TG_OK && id.node == registry->node;
+        bool wanted = leaver->info != NULL && tg_connid_decode(registry->id_key, text, &id) == TG_OK &&
+                      id.node == registry->node;
         if (wanted) {
             err = tg_map_add(registry->leavers, text, leaver);
         }

@@ -8,12 +8,12 @@
 
 #include "routes/request.h"
 
-/* Issues the event. counted: info is that of a connection which was open; it is kept by reference, and its row
- * goes first. Else info is copied, and there is no row. */
+/* Issues the event. counted: info is that of a connection which was open; it is kept by reference, and its
+ * row goes first. Else info is copied, and there is no row. */
 void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,
                          bool counted, int code, struct tg_slice reason);
-/* Of a handshake whose row was written, and that came to nothing: the row goes, and where tell is set the event
- * with 1006 follows. info is copied. */
+/* Of a handshake whose row was written, and that came to nothing: the row goes, and where tell is set the
+ * event with 1006 follows. info is copied. */
 void tg_disconnect_revoke(struct tg_engine *engine, const char *connection_id,
                           const struct tg_conn_info *info, bool tell);
 /* Of a connection that a dead node left; info is copied. gate: asked once, right before the back end is

@@ -3,6 +3,7 @@
 enum tg_err tg_app_add_stats(struct tg_worker_stats *totals, const struct tg_worker_stats *stats)
 {
     totals->requests += stats->requests;
+    totals->disconnects_waiting += stats->disconnects_waiting;
     totals->upstream.connections += stats->upstream.connections;
     totals->upstream.idle += stats->upstream.idle;
     totals->upstream.pending += stats->upstream.pending;
@@ -163,6 +164,9 @@ static enum tg_err put_backends(const struct tg_worker_stats *totals, struct tg_
     } rows[] = {
         {"tidegate_requests_in_flight", "gauge", "Handshakes, messages and disconnects in the pipeline",
          totals->requests},
+        {"tidegate_disconnects_waiting", "gauge",
+         "Disconnects that wait for their turn, or for the registry to remove the row",
+         totals->disconnects_waiting},
         {"tidegate_backend_connections", "gauge", "Connections to back ends", totals->upstream.connections},
         {"tidegate_backend_idle_connections", "gauge", "Those of them that are idle", totals->upstream.idle},
         {"tidegate_backend_pending_calls", "gauge", "Calls waiting for a connection",

@@ -158,6 +158,7 @@ static void report_stats(struct tg_worker *worker, uint64_t question)
     stats->report.kind = TG_REPORT_STATS;
     stats->report.question = question;
     stats->requests = worker->engine.request_count;
+    stats->disconnects_waiting = worker->engine.disconnects_waiting;
     tg_upstream_stats(worker->engine.upstream, &stats->upstream);
     tg_linkstats_init(&stats->links);
     if (tg_linkstats_collect(&stats->links, worker->options.index, worker->engine.links) == TG_OK) {

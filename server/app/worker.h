@@ -48,6 +48,7 @@ struct tg_worker_stats {
     struct tg_report report;
     struct tg_upstream_stats upstream;
     size_t requests; /* in the pipeline */
+    size_t disconnects_waiting;
     struct tg_linkstats links;
 };
 

@@ -279,8 +279,10 @@ describe('trouble with Redis', options, () => {
     assert.equal(await status(b, early.id), 503);
     const gone = await join(t, a, fn);
     await gone.close();
-    await fn.call({ eventType: 'DISCONNECT', connectionId: gone.id });
+    await waitFor(async () => (await sample(a, 'tidegate_disconnects_waiting')) === 1);
+    assert.equal(disconnects(fn, gone.id).length, 0);
     await redis.start(); // empty
+    await fn.call({ eventType: 'DISCONNECT', connectionId: gone.id });
     await waitFor(async () => (await status(b, late.id)) === 200);
     await waitFor(async () => (await sample(a, 'tidegate_registry_rows_clean')) === 1);
     for (const gateway of [a, b]) await waitFor(async () => (await sample(gateway, 'tidegate_registry_up')) === 1);
@@ -392,5 +394,56 @@ describe('partition', options, () => {
     await waitFor(async () => (await status(cut, there.id)) === 200);
     assert.equal(await status(cut, clients[0].id), 410);
     for (const client of clients) assert.equal(disconnects(fn, client.id).length, 1);
+  });
+
+  // Two nodes, the first behind a proxy that can cut it off, with clients of its own.
+  async function halves(t, config) {
+    const redis = await startRedis(t);
+    const proxy = await startProxy(t, redis.port);
+    const fn = await startLambda(t, { app: echo });
+    const cut = await startNode(t, fn, proxy, config);
+    const other = await startNode(t, fn, redis);
+    const clients = await Promise.all(Array.from({ length: 6 }, () => join(t, cut, fn)));
+    return { proxy, fn, cut, other, clients, ids: clients.map(({ id }) => id) };
+  }
+
+  // Ends them all, and waits until the node knows.
+  async function leave(gateway, clients) {
+    for (const client of clients) client.ws.close(1000);
+    await waitFor(async () => (await sample(gateway, 'tidegate_disconnects_waiting')) === clients.length, { what: 'the events to wait' });
+  }
+
+  test('cut off for less than its lease, a node tells when it reaches Redis again', async (t) => {
+    const { proxy, fn, cut, clients, ids } = await halves(t, { registry: { leaseSeconds: 30 } });
+    proxy.cut();
+    await leave(cut, clients);
+    for (const id of ids) assert.equal(disconnects(fn, id).length, 0);
+    proxy.heal();
+    await waitFor(() => ids.every((id) => disconnects(fn, id).length > 0), { what: 'the $disconnects' });
+    assert.equal(await sample(cut, 'tidegate_disconnects_waiting'), 0);
+    for (const id of ids) assert.deepEqual(disconnects(fn, id).map(({ event }) => event.requestContext.disconnectStatusCode), [1000]);
+  });
+
+  test('cut off for longer than its lease, it tells of nothing that another node tells of', async (t) => {
+    const { proxy, fn, cut, clients, ids } = await halves(t);
+    proxy.cut();
+    await leave(cut, clients.slice(0, 3));
+    await assertOneEach(fn, ids); // 1006: from the other
+    proxy.heal();
+    await waitFor(() => ready(cut), { what: 'the new incarnation' });
+    await waitFor(async () => (await sample(cut, 'tidegate_disconnects_waiting')) === 0, { what: 'nothing to wait' });
+    for (const id of ids) assert.equal(disconnects(fn, id).length, 1);
+  });
+
+  test('a drain that Redis does not answer ends at its deadline, and leaves events to another node', async (t) => {
+    const { proxy, fn, cut, clients, ids } = await halves(t, { drain: { deadlineSeconds: 2 } });
+    proxy.cut();
+    await leave(cut, clients.slice(0, 3));
+    const began = Date.now();
+    await cut.stop();
+    assert.ok(Date.now() - began < 6000);
+    assert.deepEqual(cut.exit, { code: 0, signal: null });
+    await assertOneEach(fn, ids);
+    for (const id of ids) assert.equal(disconnects(fn, id).length, 1);
   });
 });

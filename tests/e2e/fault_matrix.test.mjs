@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { httpProxy, route, twoWay, UNTHROTTLED, wsApi } from './lib/config.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { Load, now, startEvents } from './lib/pushload.mjs';
-import { REDIS, startProxy, startRedis } from './lib/redis.mjs';
+import { REDIS, startMonitor, startProxy, startRedis } from './lib/redis.mjs';
 import { seeded } from './lib/seeded.mjs';
 import { startSentinels } from './lib/sentinel.mjs';
 import { judge } from './lib/verdict.mjs';
@@ -19,7 +19,11 @@ const { values: given } = parseArgs({ options: { seed: { type: 'string' }, full:
 const SEED = Number(given.seed ?? process.env.TIDEGATE_FAULT_SEED ?? randomInt(1_000_000));
 const FULL = given.full ?? process.env.TIDEGATE_FAULTS === 'full';
 const LEASE = FULL ? 2000 : 1000; // ms
-const SIZE = FULL ? { slots: 60, callers: 32, pace: 20 } : { slots: 24, callers: 16, pace: 25 };
+const SIZE = FULL ? { slots: 60, leavers: 20, callers: 32, pace: 20 } : { slots: 24, leavers: 8, callers: 16, pace: 25 };
+const STAY = [0.05 * LEASE, LEASE]; // of a client that leaves by itself
+// A gateway that is killed in the moment between the removal of a row and its call has told nobody; no more than so many a kill.
+const KILL_WINDOW = 200; // ms, for a loaded machine
+const LOST_MAX = 3;
 const ROUNDS = FULL ? 4 : 1;
 const TOGETHER = 3; // rows at a time
 const LATEST = { timeout: 60000, interval: 20 }; // what takes longer will not happen
@@ -28,17 +32,18 @@ const lasts = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class World {
   constructor(owner, { name, leases = 1 }) {
-    Object.assign(this, { owner, random: seeded(SEED, name), lease: leases * LEASE, gateways: [], stops: [], repairs: [] });
+    Object.assign(this, { owner, random: seeded(SEED, name), lease: leases * LEASE, gateways: [], stops: [], kills: [], repairs: [] });
   }
 
-  async start({ proxied, sentinels }) {
+  async start({ proxied, sentinels, kills }) {
     this.site = sentinels && (await startSentinels(this.owner));
     this.redis = this.site?.primary ?? (await startRedis(this.owner));
     this.events = await startEvents(this.owner);
+    this.removed = kills ? await startMonitor(this.owner, this.redis.port) : new Map();
     this.victim = this.random.below(3);
     if (proxied) this.proxy = await startProxy(this.owner, this.redis.port);
     this.gateways.push(...(await Promise.all([0, 1, 2].map((i) => this.startGateway(i)))));
-    this.load = new Load(this.owner, { seed: this.random.below(2 ** 31), gateways: this.gateways, events: this.events, ...SIZE });
+    this.load = new Load(this.owner, { seed: this.random.below(2 ** 31), gateways: this.gateways, events: this.events, ...SIZE, stay: STAY });
     this.load.start();
     await this.settled('the first connections');
   }
@@ -85,6 +90,19 @@ class World {
     return (i + 1 + this.random.below(2)) % 3;
   }
 
+  async kill(i) {
+    const kill = { gateway: this.gateways[i], from: now(), to: Infinity };
+    this.kills.push(kill);
+    await kill.gateway.kill();
+    kill.to = now();
+  }
+
+  // Redis took the row away right before the gateway was killed.
+  lost({ id, gateway }) {
+    const at = this.removed.get(id);
+    return this.kills.some((kill) => kill.gateway === gateway && kill.from - KILL_WINDOW <= at && at <= kill.to + KILL_WINDOW);
+  }
+
   async restart(i) {
     const { port, adminPort } = this.gateways[i];
     this.gateways[i] = await this.startGateway(i, { port, adminPort });
@@ -117,23 +135,24 @@ class World {
     const opened = load.connections.filter((connection) => connection.openedAt !== undefined);
     const told = () => {
       const ids = new Set(events.events.filter(({ type }) => type === 'DISCONNECT').map(({ id }) => id));
-      return opened.every(({ id }) => ids.has(id));
+      return opened.every((connection) => ids.has(connection.id) || this.lost(connection));
     };
     await waitFor(told, { ...LATEST, timeout: 20 * this.lease, what: 'every $disconnect' }).catch(() => {}); // a verdict follows
     await this.holds(1.5);
     const wokeAt = (gateway, at) => Math.max(at, ...stops.filter((stop) => stop.gateway === gateway && stop.from <= at).map(({ to }) => to));
-    return judge({ ...load, events: events.events, fence: this.lease, wokeAt, silent });
+    return judge({ ...load, events: events.events, fence: this.lease, wokeAt, silent, lost: (connection) => this.lost(connection) });
   }
 }
 
-// A fault, once. `silent`: gateways end, or are stopped, in it, so that callers may get no answer. `leases`: of the nodes, in units of
+// A fault, once. `kills`: gateways, without a word. `silent`: gateways end, or are stopped, in it, so that callers may get no answer. `leases`: of the nodes, in units of
 // the usual one.
 const ROWS = [
   {
     name: 'gateway: kill -9',
     silent: true,
+    kills: true,
     fault: async (w) => {
-      await w.gateways[w.victim].kill();
+      await w.kill(w.victim);
       await w.holds(w.random.between(0.1, 1.5));
       await w.restart(w.victim);
     },
@@ -141,9 +160,10 @@ const ROWS = [
   {
     name: 'gateway: two killed at once',
     silent: true,
+    kills: true,
     fault: async (w) => {
       const second = w.other();
-      await Promise.all([w.victim, second].map((i) => w.gateways[i].kill()));
+      await Promise.all([w.victim, second].map((i) => w.kill(i)));
       await w.holds(w.random.between(0.1, 1.5));
       await Promise.all([w.victim, second].map((i) => w.restart(i)));
     },
@@ -250,7 +270,7 @@ const ROWS = [
 
 const table = [];
 const FAULTS = [['false200', 'false 200'], ['false410', 'false 410'], ['home', 'at home'], ['refused', 'refused'], ['order', 'order'], ['missing', 'missing'], ['doubled', 'doubled'], ['silent', 'silent'], ['other', 'other']];
-const COLUMNS = ['fault', 'pushes', '200', '410', '503', 'none', ...FAULTS.map(([, title]) => title), 'lasted ms', 'recovered ms'];
+const COLUMNS = ['fault', 'pushes', '200', '410', '503', 'none', ...FAULTS.map(([, title]) => title), 'exempt', 'left', 'lasted ms', 'recovered ms'];
 
 function print() {
   const rows = [COLUMNS, ...ROWS.map(({ name }) => table.find(([row]) => row === name) ?? [name, 'not run'])];
@@ -269,10 +289,13 @@ describe(`fault matrix, --seed ${SEED}`, { skip: REDIS ? false : 'redis-server i
       const world = new World(t, row);
       await world.start(row);
       for (let i = 0; i < (row.rounds ?? ROUNDS); i++) await world.round(row.fault);
-      const { counts, faults } = await world.end(row);
+      const { counts, faults, exempt } = await world.end(row);
+      const left = world.load.connections.filter(({ leftAt }) => leftAt < world.load.stoppedAt).length;
       const { pushes, 200: yes, 410: gone, 503: unknown, none } = counts;
-      table.push([row.name, pushes, yes, gone, unknown, none, ...FAULTS.map(([kind]) => faults[kind].length), worst(world.repairs, 'lasted'), worst(world.repairs, 'recovered')]);
+      table.push([row.name, pushes, yes, gone, unknown, none, ...FAULTS.map(([kind]) => faults[kind].length), exempt.length, left, worst(world.repairs, 'lasted'), worst(world.repairs, 'recovered')]);
       assert.ok(yes > 20, `only ${yes} pushes were answered 200`);
+      assert.ok(left > 5, `only ${left} clients left by themselves`);
+      assert.ok(exempt.length <= LOST_MAX * world.kills.length, `${exempt.length} connections of killed gateways have no $disconnect`);
       for (const [kind, title] of FAULTS) assert.equal(faults[kind].length, 0, `${title}, seed ${SEED}: ${explain(faults[kind][0])}`);
     });
   }

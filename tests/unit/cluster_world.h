@@ -260,10 +260,9 @@ static inline struct node *node_new(const char *url, uint64_t lease_ms, bool kee
                      TG_OK);
     tg_push_renumber(node->push, 0);
     tg_connmgr_renumber(fixture->mgr, 0);
-    assert_int_equal(
-        tg_registry_redis_new(node->cluster, node->link, &fixture->options, fixture->mgr, &node->waiting,
-                              &node->registry),
-        TG_OK);
+    assert_int_equal(tg_registry_redis_new(node->cluster, node->link, &fixture->options, fixture->mgr,
+                                           &node->waiting, &node->registry),
+                     TG_OK);
     assert_int_equal(tg_member_new(node->cluster, fixture->loop, NULL, &node_events, node, &node->member),
                      TG_OK);
     return node;

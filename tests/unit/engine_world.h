@@ -30,9 +30,9 @@ struct tg_call {
 
 struct tg_upstream {
     struct tg_call calls[CALLS_MAX];
-    struct tg_call *queue[CALLS_MAX]; /* those under way, the oldest first */
+    struct tg_call *queue[CALLS_MAX];         /* those under way, the oldest first */
     size_t count, started, cancelled, denied; /* by may_go */
-    enum tg_err refuses; /* calls at once */
+    enum tg_err refuses;                      /* calls at once */
 };
 
 enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call_request *request,

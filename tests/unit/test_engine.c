@@ -150,8 +150,8 @@ static const struct tg_registry_ops rows_ops = {
 
 static void rows_begin(struct rows *rows, struct world *world, enum tg_removal removal)
 {
-    *rows = (struct rows){
-        .base = {&rows_ops}, .own = world->engine.registry, .removal = removal, .held = true};
+    *rows =
+        (struct rows){.base = {&rows_ops}, .own = world->engine.registry, .removal = removal, .held = true};
     tg_list_init(&rows->leavers);
     world->engine.registry = &rows->base;
 }

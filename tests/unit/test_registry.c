@@ -70,7 +70,8 @@ static void test_acknowledged_too_late(void **state)
     NODES_UNTIL(nodes, redis->answered == redis->commands); /* of its writing, too */
     end_all(nodes[0], sockets, 1);
     tg_uplink_flush(nodes[0]->link);
-    while (rows_of(server, number) != 1) {} /* the node's loop stands still */
+    while (rows_of(server, number) != 1) {
+    } /* the node's loop stands still */
     tg_lease_set(&nodes[0]->cluster->lease, 0, 0);
     NODES_UNTIL(nodes, nodes[0]->lost >= 1 && nodes[0]->left == 1);
     assert_int_equal(nodes[0]->issued_count, 0);
@@ -112,7 +113,8 @@ static void test_unknown_until_the_lease_is_over(void **state)
     node_free(nodes[0]);
 }
 
-/* Rows brought in line: those of events that wait stay, those of nobody go, and what is missing is written. */
+/* Rows brought in line: those of events that wait stay, those of nobody go, and what is missing is written.
+ */
 static void test_waiting_rows_stay(void **state)
 {
     struct redis_server *server = *state;
@@ -258,7 +260,8 @@ static void test_one_operation_of_a_row(void **state)
     node->no_turns = true;
     tg_registry_redis_rewrite(node->registry);
     commands = redis->commands;
-    NODES_UNTIL(nodes, redis->commands > commands && redis->answered > 0 && rows_of(server, node->number) == 0);
+    NODES_UNTIL(nodes,
+                redis->commands > commands && redis->answered > 0 && rows_of(server, node->number) == 0);
     end_all(node, sockets, 2);
     node_take_turns(node);
     NODES_UNTIL(nodes, node->issued_count == 2);

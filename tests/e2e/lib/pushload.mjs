@@ -97,7 +97,7 @@ export class Connection {
 
   // One message at a time, the next when it has been answered.
   say() {
-    if (!this.open || this.closedAt !== undefined || this.sent > this.answered) return;
+    if (!this.open || this.byUs || this.closedAt !== undefined || this.sent > this.answered) return;
     this.sent += 1;
     this.socket.write(frame({ payload: `message ${this.sent}` }));
   }
@@ -109,6 +109,7 @@ export class Connection {
 
   // The client's own end of it: a close frame, or none.
   leave(politely) {
+    if (this.closedAt !== undefined) return; // by the gateway
     this.byUs = true;
     this.leftAt = now();
     if (politely) this.socket.end(closeFrame(1000));
@@ -166,14 +167,16 @@ class Wire {
   }
 }
 
+const COMES_BACK_MS = 500; // a client that went by itself
 const REDIAL_MS = 50; // a client that was refused, and a gateway that does not answer a caller
 
 export class Load {
+  // leavers: how many of the slots' clients go by themselves, each `stay` ms after it came, [least, most], for the next to come.
   // gateways: an array that may change; each has host and port. slots: clients. callers: every second one goes to the node that has
   // the connection, so that there are pushes when nodes do not reach one another; the others to any. pace: ms between the pushes of
   // a caller, on the average; a client sends a message in the time of four.
-  constructor(owner, { seed, gateways, events, slots = 24, callers = 8, pace = 20, timeout = 8000 }) {
-    Object.assign(this, { seed, gateways, events, pace, timeout });
+  constructor(owner, { seed, gateways, events, slots = 24, callers = 8, pace = 20, timeout = 8000, leavers = 0, stay = [100, 1000] }) {
+    Object.assign(this, { seed, gateways, events, pace, timeout, leavers, stay });
     this.connections = []; // every one that there was
     this.pushes = []; // {stream, seq, connection, gateway, startedAt, endedAt, status}
     this.slots = Array.from({ length: slots }, (_, number) => ({ number, random: seeded(seed, `slot ${number}`), redials: 0 }));
@@ -196,7 +199,11 @@ export class Load {
   }
 
   opened(connection) {
-    connection.slot.current = connection; // until the next is open, callers push to the one that has ended
+    const { slot } = connection;
+    slot.current = connection; // until the next is open, callers push to the one that has ended
+    if (slot.number >= this.leavers) return;
+    const politely = slot.random.below(2) === 0;
+    setTimeout(() => this.running && connection.endedAt === undefined && connection.leave(politely), slot.random.between(...this.stay));
   }
 
   ended(connection) {
@@ -211,7 +218,8 @@ export class Load {
   }
 
   allOpen() {
-    return this.slots.every((slot) => slot.current?.open);
+    const comesBack = ({ leftAt }) => leftAt !== undefined && now() - leftAt < COMES_BACK_MS;
+    return this.slots.every(({ current }) => current?.open || (current && comesBack(current)));
   }
 
   // Callers.

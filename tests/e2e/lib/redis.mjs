@@ -80,6 +80,29 @@ export async function startRedis(owner, { args = [], start = true } = {}) {
   return server;
 }
 
+// When each row was last taken away by a script, by connection id, on the clock of performance.now(). It watches until the server
+// ends.
+export async function startMonitor(owner, port) {
+  const removed = new Map();
+  let text = '';
+  let watching = false;
+  const socket = net.connect(port, '127.0.0.1', () => socket.write('MONITOR\r\n'));
+  socket.setEncoding('latin1');
+  socket.on('error', () => {});
+  socket.on('data', (data) => {
+    const lines = (text + data).split('\r\n');
+    text = lines.pop();
+    for (const line of lines) {
+      watching ||= line === '+OK';
+      const [, at, id] = /^\+(\S+) \[\d+ lua\] "HDEL" "[^"]*:rows:\d+" "([^"]+)"$/.exec(line) ?? [];
+      if (id) removed.set(id, Number(at) * 1000 - performance.timeOrigin);
+    }
+  });
+  onEnd(owner, () => socket.destroy());
+  await waitFor(() => watching, { what: 'MONITOR' });
+  return removed;
+}
+
 // Passes bytes both ways until cut(): then it swallows what comes, as a network that drops packets, and accepts new
 // connections without answering; heal() ends those and passes again. reset() breaks what there is, and takes new connections.
 export async function startProxy(owner, target) {
