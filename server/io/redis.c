@@ -270,18 +270,19 @@ static bool set_place(struct tg_redis *redis, struct tg_redis_place place)
     return true;
 }
 
-void tg_redis_move(struct tg_redis *redis, struct tg_redis_place place)
+bool tg_redis_move(struct tg_redis *redis, struct tg_redis_place place)
 {
     if (!set_place(redis, place)) {
-        return;
+        return false;
     }
     redis->next_pause_ms = 0;
     if (redis->state == TG_REDIS_PAUSING) {
         redis->next_pause_ms = redis->options.pause_min_ms;
         tg_timer_start(redis->options.loop, &redis->timer, 0);
-    } else {
-        tg_redis_reset(redis, "the server is another one now");
+        return false;
     }
+    tg_redis_reset(redis, "the server is another one now");
+    return true;
 }
 
 /* ---- for callers ---- */

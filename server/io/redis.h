@@ -97,8 +97,9 @@ enum tg_err tg_redis_command(struct tg_redis *redis, const struct tg_slice *word
                              tg_redis_reply_fn *done, void *arg) TG_MUST_CHECK;
 /* Writes now what would be written at the end of this pass. */
 void tg_redis_flush(struct tg_redis *redis);
-/* The server is there, from now on: a connection to another place is given up, and an attempt begins soon. */
-void tg_redis_move(struct tg_redis *redis, struct tg_redis_place place);
+/* The server is there, from now on: a connection to another place is given up, and an attempt begins soon.
+ * Whether something is given up: one on_down follows, which says nothing of the new place. */
+bool tg_redis_move(struct tg_redis *redis, struct tg_redis_place place);
 /* Whether a move there would change nothing. */
 bool tg_redis_is_at(const struct tg_redis *redis, struct tg_redis_place place);
 /* Breaks the connection in the next pass, to begin anew. why: a static text for tg_redis_problem. */

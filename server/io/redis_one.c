@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/io/redis_sentinel.h"
@@ -11,12 +12,17 @@ struct one {
     struct tg_redis_sentinel *sentinel; /* NULL: the URL says where */
     char host[TG_REDIS_HOST_MAX];
     struct tg_redis_place primary; /* its host in `host`; port 0: not known */
+    bool moved;                    /* a connection is being given up for another primary */
+    char problem[320];             /* with Sentinels: of the primary */
 };
 
 static void on_up(void *arg)
 {
     struct one *one = arg;
     one->base.up = true;
+    if (one->sentinel != NULL) {
+        tg_redis_sentinel_trust(one->sentinel);
+    }
     one->base.events->on_server(one->base.arg, one->redis);
     one->base.events->on_up(one->base.arg);
 }
@@ -24,9 +30,16 @@ static void on_up(void *arg)
 static void on_down(void *arg)
 {
     struct one *one = arg;
+    bool moved = one->moved;
     one->base.up = false;
+    one->moved = false;
     if (one->sentinel != NULL) {
-        tg_redis_sentinel_look(one->sentinel);
+        (void)snprintf(one->problem, sizeof one->problem, "%.*s:%u: %s",
+                       TG_FMT(tg_slice_head(one->primary.host, 80)), (unsigned)one->primary.port,
+                       tg_redis_problem(one->redis));
+    }
+    if (one->sentinel != NULL && !moved) { /* else what is named now has had no chance yet */
+        tg_redis_sentinel_doubt(one->sentinel);
     }
     one->base.events->on_down(one->base.arg);
 }
@@ -38,14 +51,13 @@ static const struct tg_redis_events redis_events = {.on_up = on_up, .on_down = o
 static void on_primary(void *arg, struct tg_redis_place place)
 {
     struct one *one = arg;
-    bool same = one->primary.port == place.port && tg_slice_eq(one->primary.host, place.host);
-    if (same || place.host.len > sizeof one->host) {
+    if (one->primary.port == place.port && tg_slice_eq(one->primary.host, place.host)) {
         return;
     }
     memcpy(one->host, place.host.ptr, place.host.len);
     one->primary =
         (struct tg_redis_place){.host = tg_slice_make(one->host, place.host.len), .port = place.port};
-    tg_redis_move(one->redis, one->primary);
+    one->moved = tg_redis_move(one->redis, one->primary) || one->moved;
     tg_redis_site_place_inboxes(&one->base);
 }
 
@@ -80,11 +92,13 @@ static void one_flush(struct tg_redis_site *site)
 static const char *one_problem(const struct tg_redis_site *site)
 {
     const struct one *one = (const struct one *)site;
-    bool lost = one->sentinel != NULL && one->primary.port == 0;
     if (one->redis == NULL) {
         return "closed";
     }
-    return lost ? tg_redis_sentinel_problem(one->sentinel) : tg_redis_problem(one->redis);
+    if (one->sentinel == NULL) {
+        return tg_redis_problem(one->redis);
+    }
+    return one->primary.port == 0 ? tg_redis_sentinel_problem(one->sentinel) : one->problem;
 }
 
 static struct tg_redis_place one_place(const struct tg_redis_site *site, struct tg_slice channel)

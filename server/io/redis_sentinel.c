@@ -2,8 +2,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PENDING_MAX = 64, UNSENT_MAX = 65536 };
+
+/* What a Sentinel said; port 0: nothing. */
+struct word {
+    char host[TG_REDIS_HOST_MAX];
+    size_t len;
+    uint16_t port;
+    size_t by; /* of the places */
+};
 
 struct tg_redis_sentinel {
     const struct tg_redis_sentinel_events *events;
@@ -15,9 +24,13 @@ struct tg_redis_sentinel {
     struct tg_redis *redis;
     struct tg_timer timer;
     size_t at;       /* of the places */
-    size_t failures; /* since one said something; after a round of them the next look begins another */
+    size_t failures; /* since a word was believed; after a round of them the next look begins another */
     bool looking;
-    bool leaving; /* an open connection is given up for the next Sentinel */
+    bool leaving;      /* a connection is being given up for the next Sentinel: what it says is not heard */
+    struct word named; /* what was believed last */
+    bool trusted;      /* the server that it names takes commands */
+    bool doubted;      /* it could not be reached, or is no primary */
+    struct word other; /* what somebody says against a word that is trusted */
     char problem[240];
 };
 
@@ -28,11 +41,26 @@ static void say(struct tg_redis_sentinel *sentinel, const char *what)
                    TG_FMT(tg_slice_head(place.host, 80)), (unsigned)place.port, what);
 }
 
+static bool says(const struct word *word, struct tg_redis_place place)
+{
+    return word->port == place.port && tg_slice_eq(tg_slice_make(word->host, word->len), place.host);
+}
+
+static void note(struct tg_redis_sentinel *sentinel, struct word *word, struct tg_redis_place place)
+{
+    memcpy(word->host, place.host.ptr, place.host.len);
+    word->len = place.host.len;
+    word->port = place.port;
+    word->by = sentinel->at;
+}
+
 static void move_on(struct tg_redis_sentinel *sentinel)
 {
-    sentinel->leaving = tg_redis_up(sentinel->redis) && sentinel->site->place_count > 1;
+    sentinel->doubted = false;
     sentinel->at = (sentinel->at + 1) % sentinel->site->place_count;
-    tg_redis_move(sentinel->redis, sentinel->site->places[sentinel->at]);
+    if (tg_redis_move(sentinel->redis, sentinel->site->places[sentinel->at])) {
+        sentinel->leaving = true;
+    }
 }
 
 static void ask_next(struct tg_redis_sentinel *sentinel, const char *why)
@@ -44,13 +72,34 @@ static void ask_next(struct tg_redis_sentinel *sentinel, const char *why)
     sentinel->events->on_trouble(sentinel->arg);
 }
 
+/* One Sentinel may be behind the others, or know another service of the same name. So where the server that
+ * was named last is in use, only who has named it is believed at once to name another. Others are when the
+ * next one says the same, or when after a round nobody has said otherwise. What is not in use is never
+ * defended: ROLE tells, and doubts lead on. */
+static void take_word(struct tg_redis_sentinel *sentinel, struct tg_redis_place place)
+{
+    bool same = says(&sentinel->named, place);
+    if (!same && sentinel->trusted && sentinel->named.by != sentinel->at && !says(&sentinel->other, place)) {
+        note(sentinel, &sentinel->other, place);
+        ask_next(sentinel, "it names another server than the one in use");
+        return;
+    }
+    if (!same) {
+        sentinel->trusted = sentinel->doubted = false;
+    }
+    sentinel->failures = 0;
+    sentinel->other.port = 0;
+    note(sentinel, &sentinel->named, place);
+    sentinel->events->on_primary(sentinel->arg, place);
+}
+
 static void on_named(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
 {
     struct tg_redis_sentinel *sentinel = arg;
     struct tg_redis_place place = {0};
     uint64_t port = 0;
     sentinel->looking = false;
-    if (reply == NULL) {
+    if (reply == NULL || sentinel->leaving) {
         return; /* on_down follows */
     }
     if (err == TG_EDENIED) {
@@ -67,38 +116,53 @@ static void on_named(void *arg, enum tg_err err, const struct tg_redis_reply *re
             place.port = (uint16_t)port;
         }
     }
-    if (place.host.len == 0 || place.port == 0) {
+    if (place.host.len == 0 || place.host.len > TG_REDIS_HOST_MAX || place.port == 0) {
         ask_next(sentinel, "it does not know the service");
         return;
     }
-    sentinel->failures = 0;
-    sentinel->events->on_primary(sentinel->arg, place);
+    take_word(sentinel, place);
 }
 
-void tg_redis_sentinel_look(struct tg_redis_sentinel *sentinel)
+static void look(struct tg_redis_sentinel *sentinel)
 {
     const struct tg_slice words[] = {TG_LIT("SENTINEL"), TG_LIT("GET-MASTER-ADDR-BY-NAME"),
                                      sentinel->site->service};
-    if (!sentinel->looking && tg_redis_up(sentinel->redis)) {
+    if (!sentinel->looking && !sentinel->leaving && tg_redis_up(sentinel->redis)) {
         sentinel->looking =
             tg_redis_command(sentinel->redis, words, 3, on_named, sentinel) == TG_OK; /* else at the next */
     }
 }
 
+void tg_redis_sentinel_trust(struct tg_redis_sentinel *sentinel)
+{
+    sentinel->trusted = true;
+    sentinel->doubted = false;
+}
+
+void tg_redis_sentinel_doubt(struct tg_redis_sentinel *sentinel)
+{
+    sentinel->doubted = !sentinel->trusted;
+    sentinel->trusted = false;
+    look(sentinel);
+}
+
+/* While the Sentinel that is asked says what proved wrong, each look asks another: no sooner, since in a
+ * fail-over all of them name what is gone until they have agreed on another. */
 static void on_timer(struct tg_timer *timer)
 {
     struct tg_redis_sentinel *sentinel = TG_CONTAINER(timer, struct tg_redis_sentinel, timer);
+    bool heard = tg_redis_up(sentinel->redis) && !sentinel->looking;
     tg_timer_start(sentinel->loop, timer, sentinel->look_ms);
-    if (sentinel->failures >= sentinel->site->place_count) {
+    if (sentinel->failures >= sentinel->site->place_count || (sentinel->doubted && heard)) {
         sentinel->failures = 0;
         move_on(sentinel);
     }
-    tg_redis_sentinel_look(sentinel);
+    look(sentinel);
 }
 
 static void on_up(void *arg)
 {
-    tg_redis_sentinel_look(arg);
+    look(arg);
 }
 
 static void on_down(void *arg)

@@ -1,6 +1,6 @@
 /* Where the primary is, as Sentinels say: one of them is asked at a time, over a standing connection, at
- * every look and when somebody has lost the primary; one that does not answer, or does not know, is left for
- * the next. Owned by the site (redis_one.c). */
+ * every look and when the primary is lost. One that does not answer, does not know, or names what cannot be
+ * reached or is no primary is left for the next. Owned by the site (redis_one.c). */
 #ifndef TG_IO_REDIS_SENTINEL_H
 #define TG_IO_REDIS_SENTINEL_H
 
@@ -21,8 +21,11 @@ enum tg_err tg_redis_sentinel_new(const struct tg_redis_options *options,
                                   struct tg_redis_sentinel **out) TG_MUST_CHECK;
 /* NULL is allowed. Not from inside an event. */
 void tg_redis_sentinel_free(struct tg_redis_sentinel *sentinel);
-/* Looks now, if a Sentinel can be reached. */
-void tg_redis_sentinel_look(struct tg_redis_sentinel *sentinel);
+/* What was named last takes commands. */
+void tg_redis_sentinel_trust(struct tg_redis_sentinel *sentinel);
+/* What was named last is lost, or could not be reached, or is no primary: looks now, if a Sentinel can be
+ * reached. */
+void tg_redis_sentinel_doubt(struct tg_redis_sentinel *sentinel);
 /* Why the last look said nothing. */
 const char *tg_redis_sentinel_problem(const struct tg_redis_sentinel *sentinel);
 

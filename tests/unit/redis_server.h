@@ -105,6 +105,34 @@ static inline void redis_server_start(struct redis_server *server, const char *c
     }
 }
 
+/* A Sentinel that calls this server "main", and knows no other Sentinel. */
+static inline void redis_sentinel_start(struct redis_server *sentinel, int port)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    char path[96];
+    snprintf(path, sizeof path, "%s/sentinel.conf", sentinel->dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file,
+            "port %d\nbind 127.0.0.1\ndir %s\nunixsocket %s\nlogfile log\n"
+            "sentinel monitor main 127.0.0.1 %d 2\n",
+            sentinel->port, sentinel->dir, sentinel->socket, port);
+    fclose(file);
+    unlink(sentinel->socket);
+    sentinel->pid = fork();
+    assert_true(sentinel->pid >= 0);
+    if (sentinel->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execlp("redis-server", "redis-server", path, "--sentinel", (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; !redis_server_answers(sentinel); i++) {
+        assert_int_equal(waitpid(sentinel->pid, NULL, WNOHANG), 0);
+        assert_true(i < 5000);
+        nanosleep(&pause, NULL);
+    }
+}
+
 static inline void redis_server_kill(struct redis_server *server)
 {
     if (server->pid != 0) {
@@ -116,7 +144,7 @@ static inline void redis_server_kill(struct redis_server *server)
 
 static inline void redis_server_free(struct redis_server *server)
 {
-    static const char *const left[] = {"log", "nodes.conf"};
+    static const char *const left[] = {"log", "nodes.conf", "sentinel.conf"};
     char path[96];
     redis_server_kill(server);
     for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
