@@ -343,7 +343,10 @@ uint32_t tg_member_node(const struct tg_member *member)
 
 const char *tg_member_problem(const struct tg_member *member)
 {
-    return tg_uplink_up(member->link) ? NULL : tg_uplink_problem(member->link);
+    if (!tg_uplink_up(member->link)) {
+        return tg_uplink_problem(member->link);
+    }
+    return member->node == 0 ? tg_uplink_denied(member->link) : NULL; /* why it cannot join */
 }
 
 uint64_t tg_member_lease_age_ms(const struct tg_member *member)

@@ -33,7 +33,7 @@ enum tg_err tg_member_new(struct tg_cluster *cluster, struct tg_loop *loop, stru
 void tg_member_free(struct tg_member *member);
 /* 0: none now. */
 uint32_t tg_member_node(const struct tg_member *member);
-/* Why Redis cannot be reached; NULL: it can. */
+/* Why Redis cannot be reached, or what it denies a node that wants to join; NULL: nothing. */
 const char *tg_member_problem(const struct tg_member *member);
 /* ms since the lease was last kept; of metrics. */
 uint64_t tg_member_lease_age_ms(const struct tg_member *member);

@@ -22,7 +22,8 @@ struct tg_uplink {
     struct tg_resolver *resolver;
     struct tg_redis_site *site;
     struct tg_list watches;
-    bool told_down; /* one line a trouble, not one an attempt */
+    bool told_down;   /* one line a trouble, not one an attempt */
+    char denied[160]; /* why Redis denied a command, since it came up; empty: it has denied none */
     char digests[TG_SCRIPT_COUNT][DIGEST_LEN];
 };
 
@@ -60,6 +61,7 @@ static void on_up(void *arg)
         tg_log(link->log, TG_LOG_INFO, "connected to Redis again");
     }
     link->told_down = false;
+    link->denied[0] = '\0';
     if (link->up_flag != NULL) {
         atomic_store(link->up_flag, true);
     }
@@ -80,8 +82,18 @@ static void on_down(void *arg)
     tell(link, false);
 }
 
+static void on_denied(void *arg, struct tg_slice reason)
+{
+    struct tg_uplink *link = arg;
+    if (link->denied[0] == '\0') {
+        tg_log(link->log, TG_LOG_ERROR, "Redis denies this user a command", TG_KV("reason", reason));
+    }
+    (void)snprintf(link->denied, sizeof link->denied, "Redis denies this user a command: %.*s",
+                   TG_FMT(tg_slice_head(reason, 120)));
+}
+
 static const struct tg_redis_site_events site_events = {
-    .on_up = on_up, .on_down = on_down, .on_server = on_server};
+    .on_up = on_up, .on_down = on_down, .on_server = on_server, .on_denied = on_denied};
 
 static enum tg_err open_site(struct tg_uplink *link)
 {
@@ -278,6 +290,11 @@ void tg_uplink_unwatch(struct tg_uplink_watch *watch)
 bool tg_uplink_up(const struct tg_uplink *link)
 {
     return tg_redis_site_up(link->site);
+}
+
+const char *tg_uplink_denied(const struct tg_uplink *link)
+{
+    return link->denied[0] != '\0' ? link->denied : NULL;
 }
 
 const char *tg_uplink_problem(const struct tg_uplink *link)

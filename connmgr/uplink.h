@@ -32,6 +32,8 @@ void tg_uplink_unwatch(struct tg_uplink_watch *watch);
 /* Whether all of Redis takes commands; part of it may when not. */
 bool tg_uplink_up(const struct tg_uplink *link);
 const char *tg_uplink_problem(const struct tg_uplink *link);
+/* What Redis last denied this user since it came up: words for a person; NULL: nothing. Not of a Cluster. */
+const char *tg_uplink_denied(const struct tg_uplink *link);
 
 /* As tg_redis_command. The second word is the key; a command of one word goes where the index is. */
 enum tg_err tg_uplink_command(struct tg_uplink *link, const struct tg_slice *words, size_t count,

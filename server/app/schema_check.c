@@ -149,6 +149,29 @@ static void check_sentinel_login(struct tg_options_report *report, const struct 
     registry->redis_url.sentinel_password = password ? registry->sentinel_password : TG_EMPTY;
 }
 
+static void check_registry_tls(struct tg_options_report *report, const struct tg_doc_node *node,
+                               const struct tg_registry_settings *registry)
+{
+    const struct tg_tls_client_options options = {.ca_file = registry->tls.ca_file.ptr};
+    struct tg_tls_context *context = NULL;
+    if (registry->tls.where != NULL && !registry->redis_url.tls) {
+        tg_options_error(report, node, "tlsConfig", "has no effect without a rediss:// URL");
+        return;
+    }
+    if (!registry->redis_url.tls || registry->tls.ca_file.len == 0) {
+        return;
+    }
+    enum tg_err err = tg_tls_client_new(&options, &context);
+    if (err == TG_ENOMEM) {
+        report->out_of_memory = true;
+    } else if (err != TG_OK) {
+        tg_options_error(report, registry->tls.where, "caFile",
+                         "\"%.*s\" cannot be used: %s; it must hold PEM certificates",
+                         TG_FMT(registry->tls.ca_file), tg_err_text(err));
+    }
+    tg_tls_context_free(context);
+}
+
 void tg_check_registry(struct tg_options_report *report, const struct tg_doc_node *node,
                        struct tg_slice scope, void *target)
 {
@@ -181,9 +204,7 @@ void tg_check_registry(struct tg_options_report *report, const struct tg_doc_nod
         tg_options_error(report, node, "url", "%s", problem);
         return;
     }
-    if (registry->tls.where != NULL && !registry->redis_url.tls) {
-        tg_options_error(report, node, "tlsConfig", "has no effect without a rediss:// URL");
-    }
+    check_registry_tls(report, node, registry);
     check_sentinel_login(report, node, registry);
 }
 

@@ -144,15 +144,16 @@ static enum tg_err greet(struct tg_redis *redis)
 
 /* ---- connecting ---- */
 
-static void try_next(struct tg_redis *redis, const char *why);
+static void try_next(struct tg_redis *redis, const char *why, const char *detail);
 
 static void on_open(void *arg, enum tg_err err)
 {
     struct tg_redis *redis = arg;
     if (err != TG_OK) {
+        const char *detail = tg_transport_failure(redis->transport);
         tg_transport_close(redis->transport);
         redis->transport = NULL;
-        try_next(redis, err == TG_ETLS ? "TLS to the server failed" : tg_err_text(err));
+        try_next(redis, err == TG_ETLS ? TG_REDIS_TLS_FAILED : tg_err_text(err), detail);
         return;
     }
     redis->state = TG_REDIS_GREETING;
@@ -175,7 +176,7 @@ static const struct tg_transport_events transport_events = {
 };
 
 /* Starts on the next address that can be started on. why: what is said when there is none. */
-static void try_next(struct tg_redis *redis, const char *why)
+static void try_next(struct tg_redis *redis, const char *why, const char *detail)
 {
     const struct tg_redis_options *options = &redis->options;
     struct tg_slice name = options->server_name.len > 0 ? options->server_name : redis->place.host;
@@ -187,8 +188,9 @@ static void try_next(struct tg_redis *redis, const char *why)
             return;
         }
         why = tg_err_text(err);
+        detail = "";
     }
-    tg_redis_fail(redis, TG_ECLOSED, why, TG_EMPTY);
+    tg_redis_fail(redis, TG_ECLOSED, why, tg_slice_cstr(detail));
 }
 
 static void on_resolved(void *arg, enum tg_err err, const struct tg_address *addresses, size_t count)
@@ -205,7 +207,7 @@ static void on_resolved(void *arg, enum tg_err err, const struct tg_address *add
         memcpy(redis->addresses, addresses, count * sizeof *addresses);
         redis->address_count = count;
     }
-    try_next(redis, tg_err_text(err != TG_OK ? err : count == 0 ? TG_EDNS : TG_ENOMEM));
+    try_next(redis, tg_err_text(err != TG_OK ? err : count == 0 ? TG_EDNS : TG_ENOMEM), "");
 }
 
 static enum tg_err path_address(struct tg_slice path, struct tg_address *out)
@@ -233,16 +235,23 @@ static void connect_now(struct tg_redis *redis)
     }
 }
 
+/* A port without TLS waits for the end of a line, which the first record of a handshake has not. */
+static const char *late_words(const struct tg_redis *redis)
+{
+    if (redis->state == TG_REDIS_GREETING) {
+        return "the server does not answer the greeting";
+    }
+    return redis->options.tls != NULL ? "no connection in time: does this port speak TLS?"
+                                      : "no connection in time";
+}
+
 static void on_timer(struct tg_timer *timer)
 {
     struct tg_redis *redis = TG_CONTAINER(timer, struct tg_redis, timer);
     if (redis->state == TG_REDIS_PAUSING) {
         connect_now(redis);
     } else {
-        tg_redis_fail(redis, TG_ETIMEOUT,
-                      redis->state == TG_REDIS_GREETING ? "the server does not answer the greeting"
-                                                        : "no connection in time",
-                      TG_EMPTY);
+        tg_redis_fail(redis, TG_ETIMEOUT, late_words(redis), TG_EMPTY);
     }
 }
 

@@ -44,7 +44,16 @@ static void on_down(void *arg)
     one->base.events->on_down(one->base.arg);
 }
 
-static const struct tg_redis_events redis_events = {.on_up = on_up, .on_down = on_down};
+static void on_denied(void *arg, struct tg_slice reason)
+{
+    struct one *one = arg;
+    if (one->base.events->on_denied != NULL) {
+        one->base.events->on_denied(one->base.arg, reason);
+    }
+}
+
+static const struct tg_redis_events redis_events = {
+    .on_up = on_up, .on_down = on_down, .on_denied = on_denied};
 
 /* ---- Sentinels ---- */
 

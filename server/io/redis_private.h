@@ -10,6 +10,8 @@
 
 struct redisReader;
 
+#define TG_REDIS_TLS_FAILED "TLS to the server failed"
+
 enum tg_redis_state {
     TG_REDIS_PAUSING, /* the timer ends it */
     TG_REDIS_CONNECTING,

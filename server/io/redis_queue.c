@@ -248,6 +248,16 @@ static bool take_push(struct tg_redis *redis, const redisReply *reply)
     return message || dropped;
 }
 
+static void tell_denied(struct tg_redis *redis, struct tg_slice reason)
+{
+    bool outer = redis->calling;
+    redis->calling = true;
+    if (redis->options.events->on_denied != NULL && redis->state == TG_REDIS_UP) {
+        redis->options.events->on_denied(redis->options.arg, reason);
+    }
+    redis->calling = outer;
+}
+
 static void take_reply(struct tg_redis *redis, const redisReply *reply)
 {
     const struct tg_redis_reply *ours = (const struct tg_redis_reply *)(const void *)reply;
@@ -270,6 +280,8 @@ static void take_reply(struct tg_redis *redis, const redisReply *reply)
         if (tg_slice_starts(text, TG_LIT("READONLY")) || tg_slice_starts(text, TG_LIT("LOADING")) ||
             tg_slice_starts(text, TG_LIT("MASTERDOWN"))) {
             tg_redis_reset(redis, "the server takes no writes: it is a replica or is loading");
+        } else if (tg_slice_starts(text, TG_LIT("NOPERM"))) {
+            tell_denied(redis, text);
         } else if (redis->options.url->kind == TG_REDIS_CLUSTER) {
             ; /* redirections: whoever sent the command follows them */
         } else if (tg_slice_starts(text, TG_LIT("MOVED ")) || tg_slice_starts(text, TG_LIT("ASK ")) ||
@@ -300,6 +312,15 @@ static bool take_replies(struct tg_redis *redis)
     return false;
 }
 
+/* A port for TLS hangs up at once on whoever speaks without. */
+static const char *closed_words(const struct tg_redis *redis)
+{
+    bool plain = redis->options.tls == NULL && redis->options.url->path.len == 0;
+    return redis->state == TG_REDIS_GREETING && plain
+               ? "the server closed the connection instead of answering: does this port expect TLS?"
+               : "the server closed the connection";
+}
+
 void tg_redis_on_readable(void *arg)
 {
     struct tg_redis *redis = arg;
@@ -310,8 +331,13 @@ void tg_redis_on_readable(void *arg)
         if (err == TG_EAGAIN) {
             return;
         }
+        if (err == TG_ETLS) { /* that a certificate of ours is missing comes after the handshake */
+            tg_redis_fail(redis, TG_ECLOSED, TG_REDIS_TLS_FAILED,
+                          tg_slice_cstr(tg_transport_failure(redis->transport)));
+            return;
+        }
         if (err != TG_OK) {
-            tg_redis_fail(redis, TG_ECLOSED, "the server closed the connection", TG_EMPTY);
+            tg_redis_fail(redis, TG_ECLOSED, closed_words(redis), TG_EMPTY);
             return;
         }
         if (redisReaderFeed(redis->reader, bytes, got) != REDIS_OK) {

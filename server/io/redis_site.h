@@ -16,6 +16,8 @@ struct tg_redis_site_events {
     void (*on_down)(void *arg);
     /* A connection for commands came up: what is sent on it now comes before every command. */
     void (*on_server)(void *arg, struct tg_redis *redis);
+    /* As that of a connection (redis.h), of one server; may be NULL. */
+    void (*on_denied)(void *arg, struct tg_slice reason);
 };
 
 /* The options' events are not looked at; what they borrow, the TLS context too, outlives the site. */

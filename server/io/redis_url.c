@@ -43,7 +43,7 @@ static enum tg_err read_login(struct tg_arena *arena, struct tg_slice login, str
         err = tg_percent_decode(arena, password, false, &url->password);
     }
     if (err == TG_OK && url->password.len == 0) {
-        return wrong(problem, "the password before the @ is empty");
+        return wrong(problem, "the password before the @ is empty: give one, or leave out all up to the @");
     }
     return err;
 }
@@ -52,7 +52,7 @@ static enum tg_err read_database(struct tg_slice text, struct tg_redis_url *url,
 {
     uint64_t number = 0;
     if (tg_slice_to_u64(text, &number) != TG_OK || number > DATABASE_MAX) {
-        return wrong(problem, "the database is a number of up to 65535");
+        return wrong(problem, "the database, which stands last, is a number of up to 65535");
     }
     url->database = (uint32_t)number;
     return TG_OK;
@@ -62,7 +62,7 @@ static enum tg_err read_port(struct tg_slice text, uint16_t *out, const char **p
 {
     uint64_t number = 0;
     if (tg_slice_to_u64(text, &number) != TG_OK || number == 0 || number > UINT16_MAX) {
-        return wrong(problem, "the port is a number from 1 to 65535");
+        return wrong(problem, "the port behind the colon is a number from 1 to 65535");
     }
     *out = (uint16_t)number;
     return TG_OK;
@@ -80,6 +80,19 @@ static bool is_host(struct tg_slice host, bool brackets)
     return host.len > 0 && host.len <= TG_REDIS_HOST_MAX;
 }
 
+/* As Sentinels take them. */
+static bool is_service(struct tg_slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!word && c != '.' && c != '-' && c != '_') {
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum tg_err read_place(struct tg_slice text, uint16_t port_else, struct tg_redis_place *out,
                               const char **problem)
 {
@@ -94,15 +107,29 @@ static enum tg_err read_place(struct tg_slice text, uint16_t port_else, struct t
         port = port.len > 0 ? tg_slice_from(port, 1) : TG_EMPTY;
     } else {
         host = tg_slice_cut(text, ':', &port);
+        if (tg_slice_find(port, ':') < port.len) {
+            return wrong(problem, "an IPv6 address stands in brackets, [::1]:6379, and a port is given once");
+        }
     }
     if (!is_host(host, brackets)) {
-        return wrong(problem, host.len == 0 ? "the host is missing" : "this is no host name or address");
+        return wrong(problem, host.len == 0 ? "the host is missing"
+                                            : "the host has characters that no name or address has");
     }
     out->host = host;
     return port.ptr != NULL ? read_port(port, &out->port, problem) : TG_OK;
 }
 
-static enum tg_err read_places(struct tg_slice text, struct tg_redis_url *url, const char **problem)
+/* Which one it is. */
+static enum tg_err wrong_place(struct tg_arena *arena, size_t number, const char **problem)
+{
+    struct tg_slice text;
+    enum tg_err err = tg_arena_printf(arena, &text, "server %zu of the list: %s", number, *problem);
+    *problem = err == TG_OK ? text.ptr : *problem;
+    return err == TG_OK ? TG_ESYNTAX : err;
+}
+
+static enum tg_err read_places(struct tg_arena *arena, struct tg_slice text, struct tg_redis_url *url,
+                               const char **problem)
 {
     uint16_t port = url->kind == TG_REDIS_SENTINEL ? SENTINEL_PORT : PORT;
     enum tg_err err = TG_OK;
@@ -113,29 +140,37 @@ static enum tg_err read_places(struct tg_slice text, struct tg_redis_url *url, c
     do {
         struct tg_slice place = tg_slice_cut(rest, ',', &rest);
         if (url->place_count == TG_REDIS_PLACES_MAX) {
-            return wrong(problem, "at most 16 servers can be named");
+            return wrong(problem, "more than 16 servers are named: some of them are enough");
         }
         err = read_place(place, port, &url->places[url->place_count++], problem);
     } while (err == TG_OK && rest.ptr != NULL);
-    return err;
+    return err == TG_ESYNTAX && url->kind != TG_REDIS_ONE ? wrong_place(arena, url->place_count, problem)
+                                                          : err;
 }
 
 /* host[:port][,...] and, behind a slash, the service of Sentinels and the database. */
-static enum tg_err read_servers(struct tg_slice text, struct tg_redis_url *url, const char **problem)
+static enum tg_err read_servers(struct tg_arena *arena, struct tg_slice text, struct tg_redis_url *url,
+                                const char **problem)
 {
     struct tg_slice database, places = tg_slice_cut(text, '/', &database);
-    enum tg_err err = read_places(places, url, problem);
+    if (tg_slice_find(text, '?') < text.len) {
+        return wrong(problem, "no ?option can follow: the database is the number behind the last slash");
+    }
+    enum tg_err err = read_places(arena, places, url, problem);
     if (err == TG_OK && url->kind == TG_REDIS_SENTINEL) {
         url->service = tg_slice_cut(database, '/', &database);
         if (url->service.len == 0) {
             return wrong(problem, "the name of the service is missing: redis+sentinel://host,host/SERVICE");
+        }
+        if (!is_service(url->service)) {
+            return wrong(problem, "the name of the service has letters, digits, ., - and _ alone");
         }
     }
     if (err == TG_OK && database.len > 0) {
         err = read_database(database, url, problem);
     }
     if (err == TG_OK && url->kind == TG_REDIS_CLUSTER && url->database != 0) {
-        return wrong(problem, "a Cluster has database 0 alone");
+        return wrong(problem, "a Cluster has no database but 0: leave the number out");
     }
     return err;
 }
@@ -145,14 +180,15 @@ static enum tg_err read_path(struct tg_slice text, struct tg_redis_url *url, con
     struct tg_slice query, path = tg_slice_cut(text, '?', &query);
     const struct sockaddr_un *address = NULL;
     if (path.len < 2 || path.ptr[0] != '/' || path.len >= sizeof address->sun_path) {
-        return wrong(problem, "expected the absolute path of a socket, of up to 107 characters");
+        return wrong(problem, "the path of the socket is absolute, unix:///run/redis.sock, and has up to "
+                              "107 characters");
     }
     url->path = path;
     if (query.ptr == NULL) {
         return TG_OK;
     }
     if (!take(&query, TG_LIT("db="))) {
-        return wrong(problem, "after the ? only db=NUMBER can stand");
+        return wrong(problem, "behind the ? only db=NUMBER can stand");
     }
     return read_database(query, url, problem);
 }
@@ -196,12 +232,12 @@ enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, str
     if (scheme == NULL) {
         return wrong(
             problem,
-            "expected redis://, rediss:// (with TLS), unix://, redis+sentinel:// or redis+cluster://");
+            "it begins with redis://, rediss:// (TLS), unix:///, redis+sentinel:// or redis+cluster://");
     }
     url.kind = scheme->kind;
     url.tls = scheme->tls;
     if (has_control(rest)) {
-        return wrong(problem, "blanks and control characters must be percent-encoded");
+        return wrong(problem, "a blank or a control character is in it: in a password it is written %20");
     }
     /* A password may hold an @: the last one counts. In the path of a socket none belongs to a login. */
     size_t slash = tg_slice_find(rest, '/'), at = rest.len;
@@ -214,7 +250,7 @@ enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, str
         rest = tg_slice_from(rest, at + 1);
     }
     if (err == TG_OK) {
-        err = scheme->unix_socket ? read_path(rest, &url, problem) : read_servers(rest, &url, problem);
+        err = scheme->unix_socket ? read_path(rest, &url, problem) : read_servers(arena, rest, &url, problem);
     }
     if (err == TG_OK) {
         *out = url;

@@ -42,8 +42,10 @@ struct tg_redis_url {
     struct tg_slice sentinel_user, sentinel_password;
 };
 
-/* Slices point into the text or the arena. TG_ESYNTAX: *problem, a static text without anything of the URL,
- * says what is wrong; TG_ENOMEM. */
+/* Slices point into the text or the arena. TG_ESYNTAX: *problem, which is static or lies in the arena, says
+ * what is wrong where, and has nothing of the URL in it, where a misplaced secret could be anywhere;
+ * TG_ENOMEM.
+ */
 enum tg_err tg_redis_url_parse(struct tg_arena *arena, struct tg_slice text, struct tg_redis_url *out,
                                const char **problem) TG_MUST_CHECK;
 

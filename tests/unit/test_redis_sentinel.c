@@ -5,7 +5,7 @@
 #include "server/io/redis_sentinel.h"
 #include "server/io/redis_site.h"
 
-enum { LOOK_MS = 20, TIMEOUT_MS = 200, LOOPS = 20000, SENTINELS = 3 };
+enum { LOOK_MS = 20, LOOPS = 50000, SENTINELS = 3 };
 
 struct world {
     struct redis_server primaries[2], replica, sentinels[SENTINELS];
@@ -15,6 +15,7 @@ struct world {
     char service[8];
     struct tg_redis_counters counters;
     struct tg_redis_site *site;
+    uint64_t timeout_ms;
     int ups, downs, asked;
     char where[16]; /* the port of the server that a command reached */
 };
@@ -53,6 +54,7 @@ static int setup(void **state)
     assert_int_equal(tg_loop_new(&world->loop), TG_OK);
     assert_int_equal(tg_resolver_new(world->loop, &options, &world->resolver), TG_OK);
     snprintf(world->service, sizeof world->service, "main");
+    world->timeout_ms = 5000;
     *state = world;
     return 0;
 }
@@ -91,10 +93,10 @@ static void open_site(struct world *world, size_t count)
         .resolver = world->resolver,
         .url = &world->url,
         .look_ms = LOOK_MS,
-        .connect_timeout_ms = TIMEOUT_MS,
-        .command_timeout_ms = TIMEOUT_MS,
-        .pause_min_ms = 2,
-        .pause_max_ms = 10,
+        .connect_timeout_ms = world->timeout_ms,
+        .command_timeout_ms = world->timeout_ms,
+        .pause_min_ms = 1,
+        .pause_max_ms = 2,
         .max_pending = 16,
         .max_unsent = 65536,
         .seed = 0,
@@ -220,6 +222,7 @@ static void test_a_hanging_one_does_not_hide_another(void **state)
     redis_server_start(&world->primaries[0], NULL);
     redis_sentinel_start(&world->sentinels[1], world->primaries[0].port);
     kill(world->sentinels[1].pid, SIGSTOP);
+    world->timeout_ms = 200;
     open_site(world, 2);
     UNTIL(world, world->downs >= 2); /* both have been tried */
     redis_sentinel_start(&world->sentinels[0], world->primaries[0].port);

@@ -492,6 +492,11 @@ static void test_values_that_do_not_go(void **state)
          "t:4: registry.sentinelUser: needs a sentinelPassword"},
         {API("") "registry: {type: redis, url: 'redis://h', tlsConfig: {caFile: x}}\n",
          "t:4: registry.tlsConfig: has no effect without a rediss:// URL"},
+        {API("") "registry: {type: redis, url: 'rediss://h', tlsConfig: {caFile: none.pem}}\n",
+         "t:4: registry.tlsConfig.caFile: \"none.pem\" cannot be used: TLS failure; it must hold PEM "
+         "certificates"},
+        {API("") "registry: {type: redis, url: 'redis+sentinel://a,b:0/main'}\n",
+         "t:4: registry.url: server 2 of the list: the port behind the colon is a number from 1 to 65535"},
         {API("") "drain: {graceSeconds: 30}\n",
          "t:4: drain.graceSeconds: must be less than deadlineSeconds, which is 30"},
         {API("") "drain: {closeCode: 1006}\n",

@@ -1,5 +1,5 @@
 // A redis-server of the test's own, and a TCP proxy in front of one that can cut a gateway off.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -21,7 +21,12 @@ class RedisServer {
     this.child = child;
     this.exited = new Promise((resolve) => child.on('close', resolve));
     child.on('error', () => {});
-    await waitFor(() => ask(this.port, ['PING']).then((text) => text.startsWith('+PONG'), () => false), { what: 'redis-server' });
+    await waitFor(() => ask(this.port, ['PING']).then((text) => /^(\+PONG|-NOAUTH)/.test(text), () => false), { what: 'redis-server' });
+  }
+
+  // As its administrator, whatever the default user may do.
+  admin(...words) {
+    return execFileSync('redis-cli', ['-s', this.socket, '--user', 'admin', '--pass', 'admin', '--no-auth-warning', ...words], { encoding: 'utf8' });
   }
 
   async kill() {
@@ -67,11 +72,23 @@ export function sharedRedis() {
   return shared;
 }
 
-export async function startRedis(owner, { args = [], start = true } = {}) {
+// For a server or a Sentinel with a certificate of `tls.authority`, which asks clients for none.
+export function tlsArgs(port, { authority, pair, clients = 'no' }) {
+  const settings = { 'tls-port': String(port), 'tls-cert-file': pair.certFile, 'tls-key-file': pair.keyFile, 'tls-ca-cert-file': authority.file, 'tls-auth-clients': clients };
+  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+}
+
+// tls: {authority, pair}: it listens with TLS on tlsPort as well.
+export async function startRedis(owner, { args = [], start = true, tls } = {}) {
   const server = new RedisServer();
   server.port = await freePort();
-  server.args = args;
   server.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'tidegate-e2e-redis-'));
+  server.socket = path.join(server.dir, 'socket');
+  server.args = ['--unixsocket', server.socket, '--user', 'admin', 'on', '>admin', '~*', '&*', '+@all', ...args];
+  if (tls) {
+    server.tlsPort = await freePort();
+    server.args.push(...tlsArgs(server.tlsPort, tls));
+  }
   onEnd(owner, async () => {
     await server.kill();
     fs.rmSync(server.dir, { recursive: true, force: true });

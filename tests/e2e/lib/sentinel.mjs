@@ -4,13 +4,23 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { freePort } from './ports.mjs';
-import { startRedis } from './redis.mjs';
+import { startRedis, tlsArgs } from './redis.mjs';
 import { onEnd } from './scope.mjs';
 import { waitFor } from './wait.mjs';
 import { ask } from './resp.mjs';
 
-async function startSentinel(owner, primary, more) {
+// Arguments of a command line as lines of a file.
+function lines(...args) {
+  const words = args.flat();
+  return words.flatMap((word, i) => (word.startsWith('--') ? [`${word.slice(2)} ${words[i + 1]}`] : []));
+}
+
+// The port where others reach it.
+const portOf = (server) => server.tlsPort ?? server.port;
+
+async function startSentinel(owner, primary, more, tls) {
   const port = await freePort();
+  const tlsPort = tls ? await freePort() : undefined;
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'tidegate-e2e-sentinel-'));
   const file = path.join(dir, 'sentinel.conf');
   fs.writeFileSync(
@@ -19,7 +29,8 @@ async function startSentinel(owner, primary, more) {
       `port ${port}`,
       'bind 127.0.0.1',
       `dir ${dir}`,
-      `sentinel monitor main 127.0.0.1 ${primary.port} 2`,
+      ...(tls ? lines(tlsArgs(tlsPort, tls), ['--tls-replication', 'yes']) : []),
+      `sentinel monitor main 127.0.0.1 ${portOf(primary)} 2`,
       'sentinel down-after-milliseconds main 500',
       'sentinel failover-timeout main 3000',
       'sentinel parallel-syncs main 2',
@@ -29,7 +40,7 @@ async function startSentinel(owner, primary, more) {
   );
   const child = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' });
   const exited = new Promise((resolve) => child.on('close', resolve));
-  const sentinel = { port, command: (...words) => ask(port, words), child };
+  const sentinel = { port, tlsPort, command: (...words) => ask(port, words), child };
   sentinel.kill = async () => {
     child.kill('SIGKILL');
     await exited;
@@ -41,15 +52,20 @@ async function startSentinel(owner, primary, more) {
   return sentinel;
 }
 
-export async function startSentinels(owner, { replicas = 2, sentinels = 3, redisArgs = [], lines = [] } = {}) {
-  const primary = await startRedis(owner, { args: redisArgs });
+// One alone, which calls that server "main".
+export const startLoneSentinel = (owner, server) => startSentinel(owner, server, []);
+
+// tls: {authority, pair}: servers and Sentinels talk to each other, and are to be talked to, with TLS.
+export async function startSentinels(owner, { replicas = 2, sentinels = 3, redisArgs = [], lines: more = [], tls } = {}) {
+  const common = [...redisArgs, ...(tls ? ['--tls-replication', 'yes'] : [])];
+  const primary = await startRedis(owner, { args: common, tls });
   const others = await Promise.all(
-    Array.from({ length: replicas }, () => startRedis(owner, { args: [...redisArgs, '--replicaof', '127.0.0.1', String(primary.port), '--repl-diskless-sync-delay', '0'] })),
+    Array.from({ length: replicas }, () => startRedis(owner, { args: [...common, '--replicaof', '127.0.0.1', String(portOf(primary)), '--repl-diskless-sync-delay', '0'], tls })),
   );
   for (const replica of others) {
     await waitFor(async () => (await replica.command('INFO', 'replication')).includes('master_link_status:up'), { what: 'a replica in step' });
   }
-  const all = await Promise.all(Array.from({ length: sentinels }, () => startSentinel(owner, primary, lines)));
+  const all = await Promise.all(Array.from({ length: sentinels }, () => startSentinel(owner, primary, more, tls)));
   // Each knows the replicas and the other Sentinels: only then can they fail over.
   for (const sentinel of all) {
     await waitFor(
@@ -61,6 +77,6 @@ export async function startSentinels(owner, { replicas = 2, sentinels = 3, redis
       { timeout: 30000, what: 'Sentinels that know each other' },
     );
   }
-  const hosts = all.map((s) => `127.0.0.1:${s.port}`).join(',');
-  return { primary, replicas: others, sentinels: all, url: (login = '') => `redis+sentinel://${login}${hosts}/main` };
+  const url = (login = '', asked = all) => `redis${tls ? 's' : ''}+sentinel://${login}${asked.map((s) => `127.0.0.1:${portOf(s)}`).join(',')}/main`;
+  return { primary, replicas: others, sentinels: all, url };
 }
