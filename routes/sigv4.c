@@ -303,7 +303,7 @@ static enum tg_err check_signature(struct check *check, const struct tg_sigv4_cr
                                            .presigned = check->result.presigned,
                                            .headers = request->headers,
                                            .signed_headers = claim->signed_headers};
-    unsigned char key[TG_SHA256_LEN];
+    struct tg_hmac_key key;
     char signature[TG_SIGV4_HEX_LEN];
     enum tg_err err = tg_sigv4_payload_hex(request, canonical.payload_hex);
     if (err != TG_OK) {
@@ -315,9 +315,9 @@ static enum tg_err check_signature(struct check *check, const struct tg_sigv4_cr
         return refuse(check, TG_SIGV4_PAYLOAD);
     }
     err = tg_sigv4_key(cache, credential->secret_access_key, claim->day, claim->region, claim->service,
-                       check->arena, key);
+                       check->arena, &key);
     if (err == TG_OK) {
-        err = tg_sigv4_compute(&canonical, claim->date, claim->scope, key, check->arena, signature);
+        err = tg_sigv4_compute(&canonical, claim->date, claim->scope, &key, check->arena, signature);
     }
     if (err == TG_OK && !tg_slice_eq_secret(claim->signature, tg_slice_make(signature, sizeof signature))) {
         return refuse(check, TG_SIGV4_MISMATCH);

@@ -74,7 +74,7 @@ struct tg_sigv4_cache {
     struct {
         size_t input_len; /* 0: free */
         char input[TG_SIGV4_CACHE_INPUT];
-        unsigned char key[TG_SHA256_LEN];
+        struct tg_hmac_key key;
     } slots[TG_SIGV4_CACHE_SLOTS];
     uint64_t hits, misses;
 };

@@ -19,17 +19,17 @@ static void put_char(char **to, char c)
     *(*to)++ = c;
 }
 
-static bool is_unreserved(unsigned char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
+/* RFC 3986 section 2.3. */
+static const bool unreserved[256] = {
+    ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['-'] = true,
+    ['.'] = true,         ['_'] = true,         ['~'] = true,
+};
 
 /* At most three characters a byte. */
 static void put_encoded_byte(char **to, unsigned char c, bool keep_slash)
 {
     static const char digits[] = "0123456789ABCDEF";
-    if (is_unreserved(c) || (keep_slash && c == '/')) {
+    if (unreserved[c] || (keep_slash && c == '/')) {
         put_char(to, (char)c);
     } else {
         put_char(to, '%');
@@ -116,6 +116,10 @@ static bool is_blank(char c)
 static void put_header_value(char **to, struct tg_slice value)
 {
     value = tg_slice_trim(value);
+    if (tg_slice_find(value, ' ') == value.len && tg_slice_find(value, '\t') == value.len) {
+        put(to, value);
+        return;
+    }
     for (size_t i = 0; i < value.len; i++) {
         if (!is_blank(value.ptr[i])) {
             put_char(to, value.ptr[i]);
@@ -200,8 +204,8 @@ static enum tg_err canonical_request(const struct tg_sigv4_canonical *canonical,
 }
 
 enum tg_err tg_sigv4_compute(const struct tg_sigv4_canonical *canonical, struct tg_slice date,
-                             struct tg_slice scope, const unsigned char key[TG_SHA256_LEN],
-                             struct tg_arena *arena, char out[TG_SIGV4_HEX_LEN])
+                             struct tg_slice scope, const struct tg_hmac_key *key, struct tg_arena *arena,
+                             char out[TG_SIGV4_HEX_LEN])
 {
     struct tg_slice request;
     unsigned char digest[TG_SHA256_LEN];
@@ -227,8 +231,7 @@ enum tg_err tg_sigv4_compute(const struct tg_sigv4_canonical *canonical, struct 
     put(&to, scope);
     put_char(&to, '\n');
     put(&to, tg_slice_make(digest_hex, sizeof digest_hex));
-    err =
-        tg_hmac_sha256(tg_slice_make(key, TG_SHA256_LEN), tg_slice_make(start, (size_t)(to - start)), digest);
+    err = tg_hmac_sha256_by(key, tg_slice_make(start, (size_t)(to - start)), digest);
     if (err == TG_OK) {
         tg_hex_encode(digest, sizeof digest, out);
     }
@@ -247,7 +250,7 @@ enum tg_err tg_sigv4_payload_hex(const struct tg_sigv4_request *request, char ou
 }
 
 static enum tg_err derive(struct tg_slice secret, struct tg_slice day, struct tg_slice region,
-                          struct tg_slice service, struct tg_arena *arena, unsigned char out[TG_SHA256_LEN])
+                          struct tg_slice service, struct tg_arena *arena, struct tg_hmac_key *out)
 {
     const struct tg_slice steps[] = {day, region, service, TG_LIT("aws4_request")};
     unsigned char key[TG_SHA256_LEN];
@@ -266,8 +269,9 @@ static enum tg_err derive(struct tg_slice secret, struct tg_slice day, struct tg
         current = tg_slice_make(key, sizeof key);
     }
     explicit_bzero(start, secret.len + 4);
-    memcpy(out, key, sizeof key);
-    return TG_OK;
+    enum tg_err err = tg_hmac_key_init(current, out);
+    explicit_bzero(key, sizeof key);
+    return err;
 }
 
 /* Everything that the key is derived from; the lengths keep apart what the bytes alone would not. */
@@ -292,21 +296,34 @@ static size_t cache_input(struct tg_slice secret, struct tg_slice day, struct tg
     return need;
 }
 
+/* Of an input nobody chooses but who configures us; what else has the same slot costs time alone. */
+static size_t slot_of(const char *input, size_t len)
+{
+    uint64_t hash = len, word;
+    for (size_t at = 0; at + sizeof word <= len; at += sizeof word) {
+        memcpy(&word, input + at, sizeof word);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+    }
+    memcpy(&word, input + len - sizeof word, sizeof word);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return (size_t)(hash >> 32) % TG_SIGV4_CACHE_SLOTS;
+}
+
 enum tg_err tg_sigv4_key(struct tg_sigv4_cache *cache, struct tg_slice secret, struct tg_slice day,
                          struct tg_slice region, struct tg_slice service, struct tg_arena *arena,
-                         unsigned char out[TG_SHA256_LEN])
+                         struct tg_hmac_key *out)
 {
-    static const unsigned char no_key[16];
     char input[TG_SIGV4_CACHE_INPUT];
     size_t len = cache != NULL ? cache_input(secret, day, region, service, input) : 0;
-    if (len == 0) {
+    if (len < sizeof(uint64_t)) {
         return derive(secret, day, region, service, arena, out);
     }
-    size_t slot = (size_t)(tg_siphash(no_key, input, len) % TG_SIGV4_CACHE_SLOTS);
+    size_t slot = slot_of(input, len);
     struct tg_slice known = tg_slice_make(cache->slots[slot].input, cache->slots[slot].input_len);
     if (tg_slice_eq(known, tg_slice_make(input, len))) {
         cache->hits++;
-        memcpy(out, cache->slots[slot].key, TG_SHA256_LEN);
+        *out = cache->slots[slot].key;
         return TG_OK;
     }
     enum tg_err err = derive(secret, day, region, service, arena, out);
@@ -314,7 +331,7 @@ enum tg_err tg_sigv4_key(struct tg_sigv4_cache *cache, struct tg_slice secret, s
         cache->misses++;
         memcpy(cache->slots[slot].input, input, len);
         cache->slots[slot].input_len = len;
-        memcpy(cache->slots[slot].key, out, TG_SHA256_LEN);
+        cache->slots[slot].key = *out;
     }
     return err;
 }

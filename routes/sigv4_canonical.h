@@ -32,13 +32,13 @@ enum tg_err tg_sigv4_params(struct tg_arena *arena, struct tg_slice query,
                             struct tg_sigv4_params *out) TG_MUST_CHECK;
 /* The signature in hexadecimal. scope is `{day}/{region}/{service}/aws4_request`. */
 enum tg_err tg_sigv4_compute(const struct tg_sigv4_canonical *canonical, struct tg_slice date,
-                             struct tg_slice scope, const unsigned char key[TG_SHA256_LEN],
-                             struct tg_arena *arena, char out[TG_SIGV4_HEX_LEN]) TG_MUST_CHECK;
+                             struct tg_slice scope, const struct tg_hmac_key *key, struct tg_arena *arena,
+                             char out[TG_SIGV4_HEX_LEN]) TG_MUST_CHECK;
 enum tg_err tg_sigv4_payload_hex(const struct tg_sigv4_request *request,
                                  char out[TG_SIGV4_HEX_LEN]) TG_MUST_CHECK;
 /* The signing key of a secret for a day, region and service. cache may be NULL. */
 enum tg_err tg_sigv4_key(struct tg_sigv4_cache *cache, struct tg_slice secret, struct tg_slice day,
                          struct tg_slice region, struct tg_slice service, struct tg_arena *arena,
-                         unsigned char out[TG_SHA256_LEN]) TG_MUST_CHECK;
+                         struct tg_hmac_key *out) TG_MUST_CHECK;
 
 #endif

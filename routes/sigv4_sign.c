@@ -78,7 +78,7 @@ enum tg_err tg_sigv4_sign(const struct tg_sigv4_request *request,
                           struct tg_arena *arena, struct tg_sigv4_signature *out)
 {
     char date_text[TG_TIME_TEXT_MAX], signature[TG_SIGV4_HEX_LEN];
-    unsigned char key[TG_SHA256_LEN];
+    struct tg_hmac_key key;
     struct tg_slice date, scope, authorization;
     struct tg_sigv4_params params;
     struct tg_headers headers = {0};
@@ -99,8 +99,8 @@ enum tg_err tg_sigv4_sign(const struct tg_sigv4_request *request,
         (err = tg_arena_printf(arena, &scope, "%.*s/%.*s/%.*s/aws4_request", TG_FMT(day),
                                TG_FMT(request->region), TG_FMT(request->service))) != TG_OK ||
         (err = tg_sigv4_key(cache, credential->secret_access_key, day, request->region, request->service,
-                            arena, key)) != TG_OK ||
-        (err = tg_sigv4_compute(&canonical, date, scope, key, arena, signature)) != TG_OK) {
+                            arena, &key)) != TG_OK ||
+        (err = tg_sigv4_compute(&canonical, date, scope, &key, arena, signature)) != TG_OK) {
         return err;
     }
     err = tg_arena_printf(arena, &authorization,

@@ -20,38 +20,68 @@ enum tg_err tg_sha256(struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
     return ok ? TG_OK : TG_ENOMEM;
 }
 
-/* The digest of a key block xored with `pad`, then the bytes (RFC 2104). */
-static enum tg_err keyed_digest(const unsigned char key[SHA256_BLOCK], unsigned char pad,
-                                struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
+/* The state of a digest behind a key block xored with `pad` (RFC 2104). */
+static bool absorb(const unsigned char key[SHA256_BLOCK], unsigned char pad, uint32_t state[8])
 {
     SHA256_CTX ctx;
     unsigned char block[SHA256_BLOCK];
     for (size_t i = 0; i < sizeof block; i++) {
         block[i] = (unsigned char)(key[i] ^ pad);
     }
-    bool ok = SHA256_Init(&ctx) == 1 && SHA256_Update(&ctx, block, sizeof block) == 1 &&
-              SHA256_Update(&ctx, bytes.ptr, bytes.len) == 1 && SHA256_Final(out, &ctx) == 1;
+    bool ok = SHA256_Init(&ctx) == 1 && SHA256_Update(&ctx, block, sizeof block) == 1;
+    for (size_t i = 0; i < 8; i++) {
+        state[i] = ctx.h[i];
+    }
     OPENSSL_cleanse(block, sizeof block);
     OPENSSL_cleanse(&ctx, sizeof ctx);
+    return ok;
+}
+
+/* The digest of a block and what follows it. */
+static bool continue_digest(const uint32_t state[8], struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
+{
+    SHA256_CTX ctx;
+    bool ok = SHA256_Init(&ctx) == 1;
+    for (size_t i = 0; i < 8; i++) {
+        ctx.h[i] = state[i];
+    }
+    ctx.Nl = SHA256_BLOCK * 8; /* bits so far */
+    ok = ok && SHA256_Update(&ctx, bytes.ptr, bytes.len) == 1 && SHA256_Final(out, &ctx) == 1;
+    OPENSSL_cleanse(&ctx, sizeof ctx);
+    return ok;
+}
+
+enum tg_err tg_hmac_key_init(struct tg_slice key, struct tg_hmac_key *out)
+{
+    unsigned char block[SHA256_BLOCK] = {0};
+    bool ok = true;
+    if (key.len > sizeof block) {
+        ok = tg_sha256(key, block) == TG_OK;
+    } else if (key.len > 0) {
+        memcpy(block, key.ptr, key.len);
+    }
+    ok = ok && absorb(block, 0x36, out->inner) && absorb(block, 0x5c, out->outer);
+    OPENSSL_cleanse(block, sizeof block);
+    return ok ? TG_OK : TG_ENOMEM;
+}
+
+enum tg_err tg_hmac_sha256_by(const struct tg_hmac_key *key, struct tg_slice bytes,
+                              unsigned char out[TG_SHA256_LEN])
+{
+    unsigned char inner[TG_SHA256_LEN];
+    bool ok = continue_digest(key->inner, bytes, inner) &&
+              continue_digest(key->outer, tg_slice_make(inner, sizeof inner), out);
     return ok ? TG_OK : TG_ENOMEM;
 }
 
 enum tg_err tg_hmac_sha256(struct tg_slice key, struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
 {
-    unsigned char block[SHA256_BLOCK] = {0}, inner[TG_SHA256_LEN];
-    enum tg_err err = TG_OK;
-    if (key.len > sizeof block) {
-        err = tg_sha256(key, block);
-    } else if (key.len > 0) {
-        memcpy(block, key.ptr, key.len);
-    }
+    struct tg_hmac_key state;
+    enum tg_err err = tg_hmac_key_init(key, &state);
     if (err == TG_OK) {
-        err = keyed_digest(block, 0x36, bytes, inner);
+        err = tg_hmac_sha256_by(&state, bytes, out);
     }
-    if (err == TG_OK) {
-        err = keyed_digest(block, 0x5c, tg_slice_make(inner, sizeof inner), out);
-    }
-    OPENSSL_cleanse(block, sizeof block);
+    OPENSSL_cleanse(&state, sizeof state);
     return err;
 }
 
@@ -71,6 +101,12 @@ static uint64_t rotate(uint64_t value, unsigned bits)
 static uint64_t little_endian(const unsigned char *bytes, size_t len)
 {
     uint64_t value = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (len == sizeof value) {
+        memcpy(&value, bytes, sizeof value);
+        return value;
+    }
+#endif
     for (size_t i = len; i > 0; i--) {
         value = value << 8 | bytes[i - 1];
     }

@@ -11,6 +11,13 @@ enum { TG_SHA256_LEN = 32, TG_SHA1_LEN = 20 };
 enum tg_err tg_sha256(struct tg_slice bytes, unsigned char out[TG_SHA256_LEN]) TG_MUST_CHECK;
 enum tg_err tg_hmac_sha256(struct tg_slice key, struct tg_slice bytes,
                            unsigned char out[TG_SHA256_LEN]) TG_MUST_CHECK;
+/* What a key comes to, for messages to follow: a block less of each of the two digests. */
+struct tg_hmac_key {
+    uint32_t inner[8], outer[8];
+};
+enum tg_err tg_hmac_key_init(struct tg_slice key, struct tg_hmac_key *out) TG_MUST_CHECK;
+enum tg_err tg_hmac_sha256_by(const struct tg_hmac_key *key, struct tg_slice bytes,
+                              unsigned char out[TG_SHA256_LEN]) TG_MUST_CHECK;
 /* For Sec-WebSocket-Accept. */
 enum tg_err tg_sha1(struct tg_slice bytes, unsigned char out[TG_SHA1_LEN]) TG_MUST_CHECK;
 

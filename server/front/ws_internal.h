@@ -28,22 +28,14 @@ struct tg_ws_engine {
 
 /* Lives from adoption until its transport is closed, which is after on_closed: a socket whose closing
  * handshake is over lingers, unknown to its former owner, until the peer closes too, so that no reset
- * overtakes our last bytes. */
+ * overtakes our last bytes. What every write touches stands first. */
 struct tg_socket {
     struct tg_list node; /* engine->lingering, if it does */
     struct tg_ws_engine *engine;
     struct tg_transport *transport;
     const struct tg_socket_events *events;
     void *arg;
-    uint64_t close_timeout_ms;
-    struct tg_timer timeout; /* bounds the closing handshake, then the lingering */
-    struct tg_task later;    /* decodes what is held, or has the connection dropped */
-    struct tg_buf message;   /* the parts of a message that came in parts */
-    struct tg_buf held;      /* received, not decoded: early bytes, or what came while paused */
-    struct tg_buf out;       /* waits for the kernel to take it */
-    size_t offered;          /* so much of the front of `out` must be offered to the transport again */
-    char *reason;            /* how it ended, with code, reason_len and by_peer */
-    uint16_t code;           /* 0 while it is open */
+    uint16_t code; /* 0 while it is open */
     uint8_t reason_len;
     uint8_t pong_len; /* the pong at the end of `out`, which a later one may replace */
     bool by_peer;
@@ -54,8 +46,16 @@ struct tg_socket {
     bool lingering; /* reported, and waiting for the peer's end */
     bool blocked;   /* the owner was told TG_EAGAIN */
     bool paused;
-    bool more; /* inside on_message: more of the same read is to be decoded */
+    bool more;             /* inside on_message: more of the same read is to be decoded */
+    struct tg_buf out;     /* waits for the kernel to take it */
+    size_t offered;        /* so much of the front of `out` must be offered to the transport again */
+    struct tg_buf held;    /* received, not decoded: early bytes, or what came while paused */
+    struct tg_buf message; /* the parts of a message that came in parts */
     struct tg_wsframe frames;
+    char *reason; /* how it ended, with code, reason_len and by_peer */
+    uint64_t close_timeout_ms;
+    struct tg_timer timeout; /* bounds the closing handshake, then the lingering */
+    struct tg_task later;    /* decodes what is held, or has the connection dropped */
 };
 
 /* ---- ws_close.c ---- */

@@ -325,11 +325,17 @@ void tg_transport_want(struct tg_transport *transport, bool read, bool write)
     }
 }
 
+/* What TLS has to wait for changes with its reads and writes. */
+static bool is_plain(const struct tg_transport *transport)
+{
+    return transport->ops == &plain_ops;
+}
+
 enum tg_err tg_transport_read(struct tg_transport *transport, char *space, size_t cap, size_t *got)
 {
     assert(transport->state == TG_TRANSPORT_OPEN && cap > 0);
     enum tg_err err = transport->ops->read(transport, space, cap, got);
-    if (transport->dispatch == 0) {
+    if (transport->dispatch == 0 && !is_plain(transport)) {
         update_interest(transport);
         mind_pending(transport);
     }
@@ -340,7 +346,7 @@ enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice b
 {
     assert(transport->state == TG_TRANSPORT_OPEN && bytes.len > 0);
     enum tg_err err = transport->ops->write(transport, bytes, put);
-    if (transport->dispatch == 0) {
+    if (transport->dispatch == 0 && !is_plain(transport)) {
         update_interest(transport);
     }
     return err;

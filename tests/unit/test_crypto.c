@@ -41,6 +41,14 @@ static void hmac_sha256_matches_rfc_4231(void **state)
                                     TG_LIT("Test Using Larger Than Block-Size Key - Hash Key First"), mac),
                      TG_OK);
     assert_hex(mac, sizeof mac, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    struct tg_hmac_key held;
+    assert_int_equal(tg_hmac_key_init(TG_LIT("Jefe"), &held), TG_OK);
+    for (int i = 0; i < 2; i++) { /* which is not changed by use */
+        unsigned char again[TG_SHA256_LEN];
+        assert_int_equal(tg_hmac_sha256(TG_LIT("Jefe"), TG_LIT("what do ya want for nothing?"), mac), TG_OK);
+        assert_int_equal(tg_hmac_sha256_by(&held, TG_LIT("what do ya want for nothing?"), again), TG_OK);
+        assert_memory_equal(again, mac, sizeof mac);
+    }
     assert_int_equal(tg_hmac_sha256(TG_EMPTY, TG_EMPTY, mac), TG_OK);
     assert_hex(mac, sizeof mac, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
