@@ -412,6 +412,24 @@ enum tg_err tg_mock_compile(struct tg_arena *arena, const struct tg_integration 
     return err;
 }
 
+enum tg_mock_constant tg_mock_constant(const struct tg_mock *mock, struct tg_slice *text)
+{
+    const struct mock_template *body = mock->fixed_body;
+    *text = TG_EMPTY;
+    if (!mock->fixed || (body != NULL && body->count > 1)) {
+        return TG_MOCK_VARIES;
+    }
+    if (body == NULL || body->count == 0) {
+        return TG_MOCK_TEXT;
+    }
+    const struct part *part = &body->parts[0];
+    if (part->scope == TG_VAR_BODY) {
+        return TG_MOCK_ECHO;
+    }
+    *text = part->text;
+    return part->scope == TG_VAR_SCOPES && tg_utf8_valid(part->text) ? TG_MOCK_TEXT : TG_MOCK_VARIES;
+}
+
 /* ---- running ---- */
 
 static enum tg_err select_key(const struct tg_selection *selection, struct tg_request *request,

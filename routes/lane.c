@@ -15,52 +15,62 @@ static struct tg_lane *place_of(struct tg_lanes *lanes, const struct tg_stage *s
     return &lanes->table[mixed >> 56];
 }
 
-static void fill(struct tg_lane *lane, const struct tg_request *request)
+static enum tg_mock_constant constant_of(const struct tg_lane *lane, struct tg_slice *text)
 {
-    const struct tg_engine *engine = request->engine;
-    const struct tg_route *route = request->route;
-    *lane = (struct tg_lane){.stage = request->stage, .route = route};
-    if (request->kind != TG_REQUEST_HTTP) {
-        lane->series = tg_metrics_series(engine->metrics, request->api->api_id, request->stage->stage_name,
-                                         route != NULL ? route->route_key : TG_EMPTY);
+    const struct tg_integration *integration = lane->route->integration;
+    if (integration == NULL || integration->integration_type != TG_INTEGRATION_MOCK ||
+        lane->stage->access_log != NULL) {
+        return TG_MOCK_VARIES;
     }
+    return tg_mock_constant(integration->mock, text);
+}
+
+static void fill(struct tg_lane *lane, const struct tg_engine *engine, const struct tg_api *api,
+                 const struct tg_stage *stage, const struct tg_route *route)
+{
+    *lane = (struct tg_lane){.stage = stage, .route = route, .answer = TG_MOCK_VARIES};
     if (route != NULL) {
-        lane->limit = tg_throttle_route_limit(engine->throttles, request->api, request->stage, route);
+        lane->limit = tg_throttle_route_limit(engine->throttles, api, stage, route);
+    }
+    if (api->protocol_type == TG_PROTOCOL_HTTP) {
+        return;
+    }
+    lane->series = tg_metrics_series(engine->metrics, api->api_id, stage->stage_name,
+                                     route != NULL ? route->route_key : TG_EMPTY);
+    if (route != NULL) {
+        lane->answer = constant_of(lane, &lane->text);
     }
 }
 
-static void begin_anew(struct tg_lanes *lanes, const struct tg_engine *engine)
+static struct tg_lanes *lanes_of(struct tg_engine *engine)
 {
-    memset(lanes->table, 0, sizeof lanes->table);
-    lanes->model = engine->model;
-    lanes->account = tg_throttle_account_limit(engine->throttles, engine->model);
-}
-
-/* NULL: the request began on an older model. */
-static struct tg_lanes *lanes_of(const struct tg_request *request)
-{
-    struct tg_lanes *lanes = &request->engine->lanes;
-    if (lanes->model != request->engine->model) {
-        begin_anew(lanes, request->engine);
+    struct tg_lanes *lanes = &engine->lanes;
+    if (lanes->model != engine->model) {
+        memset(lanes->table, 0, sizeof lanes->table);
+        lanes->model = engine->model;
+        lanes->account = tg_throttle_account_limit(engine->throttles, engine->model);
     }
-    return request->model == lanes->model ? lanes : NULL;
+    return lanes;
 }
 
-const struct tg_throttle_limit *tg_lane_account(const struct tg_request *request)
+const struct tg_throttle_limit *tg_lane_account(struct tg_engine *engine)
 {
-    const struct tg_lanes *lanes = lanes_of(request);
-    return lanes != NULL ? &lanes->account : NULL;
+    return &lanes_of(engine)->account;
+}
+
+const struct tg_lane *tg_lane_at(struct tg_engine *engine, const struct tg_api *api,
+                                 const struct tg_stage *stage, const struct tg_route *route)
+{
+    struct tg_lane *lane = place_of(lanes_of(engine), stage, route);
+    if (lane->stage != stage || lane->route != route) {
+        fill(lane, engine, api, stage, route);
+    }
+    return lane;
 }
 
 const struct tg_lane *tg_lane_of(const struct tg_request *request)
 {
-    struct tg_lanes *lanes = lanes_of(request);
-    if (lanes == NULL) {
-        return NULL;
-    }
-    struct tg_lane *lane = place_of(lanes, request->stage, request->route);
-    if (lane->stage != request->stage || lane->route != request->route) {
-        fill(lane, request);
-    }
-    return lane;
+    struct tg_engine *engine = request->engine;
+    return request->model == engine->model ? tg_lane_at(engine, request->api, request->stage, request->route)
+                                           : NULL;
 }

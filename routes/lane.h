@@ -5,8 +5,10 @@
 #define TG_ROUTES_LANE_H
 
 #include "routes/metrics.h"
+#include "routes/mock.h"
 #include "routes/throttle.h"
 
+struct tg_engine;
 struct tg_request;
 
 enum { TG_LANES = 256 }; /* a power of two */
@@ -16,6 +18,8 @@ struct tg_lane {
     const struct tg_route *route;    /* NULL: of the messages that no route takes */
     struct tg_route_metrics *series; /* NULL: of an HTTP API */
     struct tg_throttle_limit limit;
+    enum tg_mock_constant answer; /* VARIES too where an access log wants to know of the request */
+    struct tg_slice text;         /* of TG_MOCK_TEXT */
 };
 
 struct tg_lanes {
@@ -26,10 +30,12 @@ struct tg_lanes {
 
 /* Another model is about to come: its memory may be that of an earlier one. */
 void tg_lanes_forget(struct tg_lanes *lanes);
-/* Of a request whose route is known, or known to be none. NULL: it began on an older model. Valid until the
- * next call. */
+/* Of a stage of the engine's model; route NULL: of none. Valid until the next call. */
+const struct tg_lane *tg_lane_at(struct tg_engine *engine, const struct tg_api *api,
+                                 const struct tg_stage *stage, const struct tg_route *route);
+/* Of a request whose route is known, or known to be none. NULL: it began on an older model. */
 const struct tg_lane *tg_lane_of(const struct tg_request *request);
-/* The limit of all requests of the account; NULL likewise. */
-const struct tg_throttle_limit *tg_lane_account(const struct tg_request *request);
+/* The limit of all requests of the account. */
+const struct tg_throttle_limit *tg_lane_account(struct tg_engine *engine);
 
 #endif

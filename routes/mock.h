@@ -11,4 +11,11 @@
 enum tg_err tg_mock_compile(struct tg_arena *arena, const struct tg_integration *integration,
                             const struct tg_mock **out, struct tg_slice *error) TG_MUST_CHECK;
 
+/* What it answers to a text, whatever that is and from whomever: nothing (an empty text), the text itself, or
+ * always the same. */
+enum tg_mock_constant { TG_MOCK_VARIES, TG_MOCK_TEXT, TG_MOCK_ECHO };
+
+/* *text: of TG_MOCK_TEXT, UTF-8; lives as long as the mock. */
+enum tg_mock_constant tg_mock_constant(const struct tg_mock *mock, struct tg_slice *text);
+
 #endif

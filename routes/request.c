@@ -128,10 +128,9 @@ static enum tg_err throttle_connection(struct tg_request *request)
 static enum tg_err throttle_account(struct tg_request *request)
 {
     struct tg_engine *engine = request->engine;
-    const struct tg_throttle_limit *limit = tg_lane_account(request);
     uint64_t now = tg_loop_now_ms(engine->loop);
-    if (limit != NULL ? !tg_throttle_take(limit, now)
-                      : !tg_throttle_account(engine->throttles, request->model, now)) {
+    if (request->model == engine->model ? !tg_throttle_take(tg_lane_account(engine), now)
+                                        : !tg_throttle_account(engine->throttles, request->model, now)) {
         return tg_request_fail(request, TG_FAULT_THROTTLED, TG_LIT("account limit"));
     }
     return TG_OK;
@@ -184,25 +183,46 @@ static enum tg_err check_parameters(struct tg_request *request)
     return TG_OK;
 }
 
+static const struct tg_route *route_of(const struct tg_api *api, struct tg_slice key)
+{
+    const struct tg_route *route = tg_map_get(&api->route_map, key);
+    return route != NULL ? route : api->default_route;
+}
+
+enum tg_err tg_message_route(const struct tg_api *api, struct tg_slice body, struct tg_arena *arena,
+                             const struct tg_route **out)
+{
+    const struct tg_selection_input input = {
+        .body = body,
+        .json = api->settings.lenient_json ? TG_JSONSCAN_LENIENT : TG_JSONSCAN_STRICT,
+    };
+    struct tg_slice key;
+    enum tg_err err = tg_selection_evaluate(api->route_selection, &input, arena, &key);
+    if (err == TG_ENOMEM) {
+        return err;
+    }
+    if (err != TG_OK) {
+        key = TG_EMPTY; /* not JSON: $default */
+    }
+    *out = route_of(api, key);
+    return TG_OK;
+}
+
+/* Unless whoever made the request has done it. */
 static enum tg_err select_route(struct tg_request *request)
 {
     const struct tg_api *api = request->api;
-    const struct tg_selection_input input = {
-        .body = request->body,
-        .json = api->settings.lenient_json ? TG_JSONSCAN_LENIENT : TG_JSONSCAN_STRICT,
-    };
-    struct tg_slice key = TG_EMPTY;
-    if (!request->binary) {
-        enum tg_err err = tg_selection_evaluate(api->route_selection, &input, &request->arena, &key);
-        if (err == TG_ENOMEM) {
+    if (request->route != NULL) {
+        return TG_OK;
+    }
+    if (request->binary) {
+        request->route = route_of(api, TG_EMPTY);
+    } else {
+        enum tg_err err = tg_message_route(api, request->body, &request->arena, &request->route);
+        if (err != TG_OK) {
             return err;
         }
-        if (err != TG_OK) {
-            key = TG_EMPTY; /* not JSON: $default */
-        }
     }
-    const struct tg_route *route = tg_map_get(&api->route_map, key);
-    request->route = route != NULL ? route : api->default_route;
     if (request->route == NULL) {
         return tg_request_fail(request, TG_FAULT_NO_ROUTE, TG_LIT("no route has the key that was selected"));
     }

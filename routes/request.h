@@ -123,6 +123,10 @@ const char *tg_request_message_id(struct tg_request *request);
 bool tg_request_may_go(void *arg);
 /* Runs the whole pipeline once more after a pause, as if nothing had happened; for $disconnect. */
 void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
+/* The route of a text message; NULL: none. The arena is for what the expression needs, and may be reset then.
+ * TG_ENOMEM. */
+enum tg_err tg_message_route(const struct tg_api *api, struct tg_slice body, struct tg_arena *arena,
+                             const struct tg_route **out) TG_MUST_CHECK;
 /* The status of the outcome, as $context.status prints it. */
 int tg_request_status(const struct tg_request *request);
 /* Where a WebSocket's request is counted; only when its route is known, or known to be none. */

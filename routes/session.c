@@ -7,7 +7,10 @@
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 
-enum { REPLY_MAX = 131072 }; /* bytes of a two-way reply (spec 2.2) */
+enum {
+    REPLY_MAX = 131072, /* bytes of a two-way reply (spec 2.2) */
+    METER = 32768       /* bytes that messages are counted by */
+};
 
 /* A message that waits for its turn. */
 struct waiting {
@@ -120,23 +123,23 @@ void tg_session_reload(struct tg_engine *engine)
 
 /* ---- sending ---- */
 
-static void send_text(struct tg_request *request, struct tg_slice text)
+static uint64_t metered(size_t bytes)
 {
-    struct tg_engine *engine = request->engine;
-    struct tg_conn *conn = tg_conn_get_open(engine->connmgr, request->conn);
-    if (conn == NULL) {
-        return; /* gone meanwhile: nobody to tell */
-    }
+    return bytes <= METER ? 1 : (bytes + METER - 1) / METER;
+}
+
+static void send_text(const struct tg_engine *engine, struct tg_conn *conn, const struct tg_api *api,
+                      struct tg_route_metrics *series, struct tg_slice text)
+{
     enum tg_err err = tg_conn_send_text(conn, text);
     if (err == TG_OK) {
-        struct tg_route_metrics *series = tg_request_series(request);
         tg_metric_add(&series->messages_out, 1);
-        tg_metric_add(&series->metered_out, text.len <= 32768 ? 1 : (text.len + 32767) / 32768);
+        tg_metric_add(&series->metered_out, metered(text.len));
         return;
     }
-    bool close = err != TG_EBUSY || request->api->settings.slow_consumer == TG_SLOW_CLOSE;
+    bool close = err != TG_EBUSY || api->settings.slow_consumer == TG_SLOW_CLOSE;
     tg_log(engine->log, TG_LOG_WARN, close ? "reply not sent, connection closed" : "reply dropped",
-           TG_KV_CSTR("connectionId", request->connection_id), TG_KV_ERR(err));
+           TG_KV_CSTR("connectionId", tg_conn_id(conn)), TG_KV_ERR(err));
     if (close && err != TG_ECLOSED) {
         tg_conn_close(conn, 1011, TG_LIT("Internal error"));
     }
@@ -165,9 +168,10 @@ static void reply(struct tg_request *request)
                              tg_slice_cstr(tg_request_id(request)),
                              tg_slice_cstr(tg_request_message_id(request)), &text);
     }
-    if (err == TG_OK) {
-        send_text(request, text);
-    } else {
+    struct tg_conn *conn = tg_conn_get_open(request->engine->connmgr, request->conn);
+    if (err == TG_OK && conn != NULL) { /* else it is gone meanwhile: nobody to tell */
+        send_text(request->engine, conn, request->api, tg_request_series(request), text);
+    } else if (err != TG_OK) {
         tg_log(request->engine->log, TG_LOG_ERROR, "reply lost", TG_KV_ERR(err));
     }
 }
@@ -209,13 +213,64 @@ static void message_done(struct tg_request *request)
     }
 }
 
+/* What is known of a text message before a request is made of it. */
+struct known {
+    const struct tg_route *route; /* NULL: none, or not known yet */
+    const char *throttled;        /* by what; NULL: not, or not asked yet */
+    bool answered;                /* no request is needed */
+};
+
+/* Where a MOCK's answer is known, as to a heartbeat, no request is made. */
+static void answer_known(const struct tg_session *session, struct tg_conn *conn, struct tg_slice text,
+                         struct known *known)
+{
+    struct tg_engine *engine = session->engine;
+    const struct tg_lane *lane = tg_lane_at(engine, session->api, session->stage, known->route);
+    uint64_t now = tg_loop_now_ms(engine->loop);
+    if (lane->answer == TG_MOCK_VARIES || text.len > REPLY_MAX || lane->text.len > REPLY_MAX ||
+        engine->cutting || engine->aborting) {
+        return;
+    }
+    if (!tg_throttle_take(tg_lane_account(engine), now)) {
+        known->throttled = "account limit";
+        return;
+    }
+    if (!tg_throttle_take(&lane->limit, now)) {
+        known->throttled = "route limit";
+        return;
+    }
+    known->answered = true;
+    tg_metric_add(&lane->series->messages_in, 1);
+    tg_metric_add(&lane->series->metered_in, metered(text.len));
+    if (known->route->two_way) {
+        send_text(engine, conn, session->api, lane->series, lane->answer == TG_MOCK_ECHO ? text : lane->text);
+    }
+}
+
+static void look_at_message(const struct tg_session *session, struct tg_conn *conn, struct tg_slice text,
+                            struct known *known)
+{
+    struct tg_arena arena;
+    tg_arena_init(&arena, session->engine->arenas);
+    if (tg_message_route(session->api, text, &arena, &known->route) == TG_OK && known->route != NULL) {
+        answer_known(session, conn, text, known);
+    } /* else the request finds out */
+    tg_arena_reset(&arena);
+}
+
 static enum tg_err start_message(struct tg_session *session, struct tg_conn *conn, struct tg_slice payload,
                                  bool binary)
 {
     struct tg_request *request;
-    const struct tg_conn_info *info = tg_conn_info(conn);
+    struct known known = {0};
     if (session->stage == NULL) {
         return TG_ENOTFOUND;
+    }
+    if (!binary) {
+        look_at_message(session, conn, payload, &known);
+    }
+    if (known.answered) {
+        return TG_OK;
     }
     enum tg_err err = tg_request_new(session->engine, TG_REQUEST_MESSAGE, &request);
     if (err != TG_OK) {
@@ -224,7 +279,8 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
     request->api = session->api;
     request->stage = session->stage;
     request->conn = session->conn;
-    request->info = info;
+    request->route = known.route;
+    request->info = tg_conn_info(conn);
     request->info_borrowed = true;
     request->binary = binary;
     memcpy(request->connection_id, tg_conn_id(conn), sizeof request->connection_id);
@@ -232,6 +288,9 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
     request->body_borrowed = true;
     request->done = message_done;
     session->pending++;
+    if (known.throttled != NULL) {
+        (void)tg_request_fail(request, TG_FAULT_THROTTLED, tg_slice_cstr(known.throttled));
+    }
     tg_request_run(request);
     return TG_OK;
 }

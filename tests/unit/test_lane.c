@@ -36,9 +36,8 @@ static void is_of_the_current_model(void **state)
     assert_null(tg_lane_of(world->request)->limit.bucket);
     world->request->model = &older;
     assert_null(tg_lane_of(world->request));
-    assert_null(tg_lane_account(world->request));
     world->request->model = &world->model;
-    assert_true(tg_throttle_take(tg_lane_account(world->request), 1000));
+    assert_true(tg_throttle_take(tg_lane_account(&world->engine), 1000));
     /* As if a new model lay where the old one did. */
     world->stage.default_route_settings.throttling_burst_limit = 2;
     world->stage.default_route_settings.throttling_rate_limit = 1;
@@ -57,6 +56,7 @@ static void of_an_http_api_counts_nothing(void **state)
     struct request_world *world = request_world_new();
     struct tg_buf text;
     (void)state;
+    world->api.protocol_type = TG_PROTOCOL_HTTP;
     request_world_begin(world, TG_REQUEST_HTTP);
     assert_null(tg_lane_of(world->request)->series);
     tg_buf_init(&text, SIZE_MAX);

@@ -25,11 +25,25 @@ static const char configuration[] =
     "        requestTemplates: {$default: '{\"statusCode\":200}'}\n"
     "        integrationResponses:\n"
     "          - {integrationResponseKey: $default, responseTemplates: {$default: 'heard $input.body'}}\n"
+    "      - integrationId: same\n"
+    "        integrationType: MOCK\n"
+    "        requestTemplates: {$default: '{\"statusCode\":200}'}\n"
+    "        integrationResponses:\n"
+    "          - {integrationResponseKey: $default, responseTemplates: {$default: $input.body}}\n"
+    "      - integrationId: beat\n"
+    "        integrationType: MOCK\n"
+    "        requestTemplates: {$default: '{\"statusCode\":200}'}\n"
+    "        integrationResponses:\n"
+    "          - {integrationResponseKey: /200/, responseTemplates: {$default: alive}}\n"
     "      - {integrationId: broken, integrationType: MOCK, requestTemplates: {$default: 'no JSON'}}\n"
     "    routes:\n"
     "      - {routeKey: $connect, target: integrations/ok}\n"
     "      - {routeKey: tell, target: integrations/echo}\n"
     "      - {routeKey: ask, target: integrations/echo, routeResponseSelectionExpression: $default,\n"
+    "         routeResponses: [{routeResponseKey: $default}]}\n"
+    "      - {routeKey: same, target: integrations/same, routeResponseSelectionExpression: $default,\n"
+    "         routeResponses: [{routeResponseKey: $default}]}\n"
+    "      - {routeKey: beat, target: integrations/beat, routeResponseSelectionExpression: $default,\n"
     "         routeResponses: [{routeResponseKey: $default}]}\n"
     "      - {routeKey: broken, target: integrations/broken}\n"
     "      - {routeKey: nowhere}\n"
@@ -415,6 +429,32 @@ static void answers_a_read_in_one_write(void **state)
     close_client(&client);
 }
 
+static const struct tg_route_metrics *series_of(const struct world *world, const char *route)
+{
+    return tg_metrics_series(world->engine.metrics, TG_LIT("mock"), TG_LIT("prod"), tg_slice_cstr(route));
+}
+
+/* Without a request of its own, and counted as others are. */
+static void answers_what_is_known_beforehand(void **state)
+{
+    struct world *world = *state;
+    struct client client;
+    open_client(&client, world, "mock");
+    for (uint64_t i = 1; i <= 2; i++) {
+        client_says(&client, "{\"action\":\"beat\"}");
+        client_says(&client, "{\"action\":\"same\",\"n\":[1]}");
+        client_says(&client, "{\"action\":\"tell\"}");
+        assert_string_equal(client_hears(&client), "alive\n{\"action\":\"same\",\"n\":[1]}\n");
+        assert_int_equal(atomic_load(&series_of(world, "beat")->messages_in), i);
+        assert_int_equal(atomic_load(&series_of(world, "beat")->metered_out), i);
+        assert_int_equal(atomic_load(&series_of(world, "same")->metered_in), i);
+        assert_int_equal(atomic_load(&series_of(world, "same")->messages_out), i);
+        assert_int_equal(atomic_load(&series_of(world, "tell")->messages_in), i);
+        assert_int_equal(atomic_load(&series_of(world, "tell")->messages_out), 0);
+    }
+    close_client(&client);
+}
+
 static void bounds_what_waits_for_slow_clients(void **state)
 {
     struct world *world = *state;
@@ -480,6 +520,7 @@ int main(void)
         TEST(tells_of_clients_that_went_meanwhile),
         TEST(answers_messages),
         TEST(answers_a_read_in_one_write),
+        TEST(answers_what_is_known_beforehand),
         TEST(takes_messages_at_the_same_time),
         TEST(takes_messages_in_turn),
         TEST(takes_many_messages_in_turn),
