@@ -18,7 +18,8 @@ struct world {
     struct tg_redis_counters counters;
     struct tg_redis_site *site;
     struct tg_redis_inbox *inbox;
-    int opened, closed;
+    int opened, closed, refused;
+    const char *login;
     size_t letters;
     char order[64]; /* one character a reply */
     size_t replies;
@@ -151,13 +152,18 @@ static int teardown(void **state)
     return 0;
 }
 
-static void open_site(struct world *world)
+/* more: a command to the first server; may be NULL. */
+static void open_site_with(struct world *world, const char *more)
 {
     const char *problem = NULL;
     start_server(world, &world->servers[0]);
     order(&world->servers[0], "CLUSTER ADDSLOTSRANGE 0 16383");
     await(&world->servers[0], "CLUSTER INFO", 2, "cluster_state:ok");
-    snprintf(world->url_text, sizeof world->url_text, "redis+cluster://127.0.0.1:%d", world->servers[0].port);
+    if (more != NULL) {
+        order(&world->servers[0], more);
+    }
+    snprintf(world->url_text, sizeof world->url_text, "redis+cluster://%s127.0.0.1:%d",
+             world->login != NULL ? world->login : "", world->servers[0].port);
     assert_int_equal(tg_redis_url_parse(&world->arena, tg_slice_cstr(world->url_text), &world->url, &problem),
                      TG_OK);
     const struct tg_redis_options options = {
@@ -168,7 +174,7 @@ static void open_site(struct world *world)
         .connect_timeout_ms = 10000,
         .command_timeout_ms = 20000,
         .pause_min_ms = 5,
-        .pause_max_ms = 20,
+        .pause_max_ms = 1000,
         .max_pending = 100,
         .max_unsent = 1 << 20,
         .seed = 1,
@@ -176,6 +182,11 @@ static void open_site(struct world *world)
     };
     assert_int_equal(tg_redis_site_new(&options, &site_events, world, &world->site), TG_OK);
     UNTIL(world, tg_redis_site_up(world->site));
+}
+
+static void open_site(struct world *world)
+{
+    open_site_with(world, NULL);
 }
 
 /* ---- a half-moved slot ---- */
@@ -273,8 +284,8 @@ static void on_closed(void *arg)
 
 static void on_refused(void *arg, struct tg_slice reason)
 {
-    (void)arg;
-    fail_msg("%.*s", TG_FMT(reason));
+    assert_true(tg_slice_starts(reason, TG_LIT("NOPERM")));
+    ((struct world *)arg)->refused++;
 }
 
 static void on_message(void *arg, struct tg_slice payload)
@@ -311,12 +322,33 @@ static void a_stopped_inbox_gives_what_it_has(void **state)
     assert_string_equal(replies, ":0\r\n");
 }
 
+/* It is told once, and goes on trying, after pauses. */
+static void a_refused_inbox_tries_again(void **state)
+{
+    struct world *world = *state;
+    REDIS_OR_SKIP();
+    world->login = "app:p@";
+    open_site_with(world, "ACL SETUSER app on >p ~* &* +@all -ssubscribe");
+    assert_int_equal(tg_redis_inbox_new(world->site, &inbox_events, world, &world->inbox), TG_OK);
+    tg_redis_inbox_listen(world->inbox, TG_LIT("{t}inbox"));
+    UNTIL(world, world->refused == 1);
+    uint64_t connects = world->counters.connects, start = tg_loop_now_ns();
+    UNTIL(world, world->counters.connects == connects + 6);
+    assert_true((tg_loop_now_ns() - start) / 1000000 >= 5 + 10 + 20 + 40 + 80 - 10);
+    assert_int_equal(world->opened, 0);
+    order(&world->servers[0], "ACL SETUSER app +ssubscribe");
+    UNTIL(world, world->opened == 1);
+    assert_int_equal(world->refused, 1);
+    assert_int_equal(world->closed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(publishes_do_not_wait_for_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(looks_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stopped_inbox_gives_what_it_has, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_refused_inbox_tries_again, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
