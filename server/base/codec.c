@@ -219,7 +219,12 @@ static unsigned digit16(char c)
 size_t tg_percent_decode_into(char *out, struct tg_slice text, bool plus_is_space)
 {
     char *to = out;
-    for (size_t i = 0; i < text.len; i++) {
+    size_t plain = plus_is_space ? 0 : tg_slice_find(text, '%');
+    if (plain > 0) {
+        memcpy(to, text.ptr, plain);
+        to += plain;
+    }
+    for (size_t i = plain; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '%' && text.len - i > 2 && digit16(text.ptr[i + 1]) < 16 && digit16(text.ptr[i + 2]) < 16) {
             *to++ = (char)(digit16(text.ptr[i + 1]) << 4 | digit16(text.ptr[i + 2]));

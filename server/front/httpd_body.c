@@ -5,6 +5,8 @@
 
 #include "server/front/httpd_private.h"
 
+enum { SMALL_BODY = 1024 }; /* lies in the exchange's arena, where it comes in one piece */
+
 static struct tg_loop *loop_of(const struct http_exchange *exchange)
 {
     return exchange->conn->httpd->options.loop;
@@ -118,7 +120,10 @@ static enum tg_err collect(struct http_exchange *exchange, struct tg_slice fresh
 {
     struct tg_slice content;
     while (next_content(exchange, &fresh, &content)) {
-        enum tg_err err = tg_buf_append(&exchange->body, content);
+        bool whole = exchange->decoder.done && tg_buf_size(&exchange->body) == 0;
+        enum tg_err err = whole && content.len <= SMALL_BODY
+                              ? tg_arena_copy(&exchange->arena, content, &exchange->small_body)
+                              : tg_buf_append(&exchange->body, content);
         if (err != TG_OK) {
             finish(exchange, err);
         }
@@ -190,8 +195,9 @@ void http_body_task(struct tg_task *task)
     if (exchange->body_use == HTTP_BODY_COLLECTED) {
         void (*done)(void *, enum tg_err, struct tg_slice) = exchange->body_done;
         exchange->body_done = NULL;
-        done(exchange->body_arg, exchange->body_result,
-             exchange->body_result == TG_OK ? tg_buf_slice(&exchange->body) : TG_EMPTY);
+        struct tg_slice body =
+            exchange->small_body.len > 0 ? exchange->small_body : tg_buf_slice(&exchange->body);
+        done(exchange->body_arg, exchange->body_result, exchange->body_result == TG_OK ? body : TG_EMPTY);
     } else if (exchange->body_over) {
         tell_end(exchange);
     } else {

@@ -85,7 +85,8 @@ struct http_exchange {
     bool body_over; /* its end is known: body_result; the handler is told by body_task at the latest */
     enum tg_err body_result;
     uint64_t body_limit, body_taken;
-    struct tg_buf body; /* collected */
+    struct tg_buf body;         /* collected */
+    struct tg_slice small_body; /* instead, in the arena; empty: not so */
     void (*body_done)(void *arg, enum tg_err err, struct tg_slice body);
     const struct tg_body_events *body_events;
     void *body_arg;

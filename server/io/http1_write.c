@@ -97,23 +97,42 @@ static bool all_in(struct tg_slice text, unsigned char class)
     return true;
 }
 
-/* The same for TG_HTTP1_VALUE, eight bytes at a time as long as all of them are plain: neither a control
- * character nor DEL. */
-static bool is_value(struct tg_slice text)
+static const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+
+/* Neither a control character nor DEL. */
+static bool eight_of_value(const char *text)
 {
-    static const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    while (text.len >= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, text.ptr, sizeof word);
-        uint64_t del = word ^ (ones * 0x7f);
-        uint64_t found = ((word - ones * 0x20) & ~word & tops) | ((del - ones) & ~del & tops);
-        if (found != 0) {
-            break;
-        }
-        text.ptr += sizeof word;
-        text.len -= sizeof word;
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    uint64_t del = word ^ (ones * 0x7f);
+    return (((word - ones * 0x20) & ~word & tops) | ((del - ones) & ~del & tops)) == 0;
+}
+
+/* Letters and hyphens. */
+static bool eight_of_name(const char *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    uint64_t lower = word | ones * 0x20, hyphen = word ^ ones * '-';
+    uint64_t letters = (lower + ones * (0x80 - 'a')) & ~(lower + ones * (0x80 - 'z' - 1));
+    uint64_t hyphens = ~((hyphen & ~tops) + (tops - ones));
+    return (word & tops) == 0 && ((letters | hyphens) & tops) == tops;
+}
+
+/* The same, eight bytes at a time as long as `eight` says that all of them are such; the last eight overlap
+ * others. */
+static inline bool all_of(struct tg_slice text, bool (*eight)(const char *text), unsigned char class)
+{
+    enum { EIGHT = sizeof(uint64_t) };
+    size_t at = 0;
+    while (text.len - at >= EIGHT && eight(text.ptr + at)) {
+        at += EIGHT;
     }
-    return all_in(text, TG_HTTP1_VALUE);
+    size_t left = text.len - at;
+    if (left > 0 && left < EIGHT && at > 0 && eight(text.ptr + text.len - EIGHT)) {
+        return true;
+    }
+    return all_in(tg_slice_from(text, at), class);
 }
 
 /* Bytes that the fields and the empty line take, or 0 when one of them cannot be written. */
@@ -123,7 +142,8 @@ static size_t fields_size(const struct tg_headers *headers)
     for (size_t i = 0; i < headers->count; i++) {
         struct tg_slice name = headers->items[i].name;
         struct tg_slice value = headers->items[i].value;
-        if (name.len == 0 || !all_in(name, TG_HTTP1_TOKEN) || !is_value(value)) {
+        if (name.len == 0 || !all_of(name, eight_of_name, TG_HTTP1_TOKEN) ||
+            !all_of(value, eight_of_value, TG_HTTP1_VALUE)) {
             return 0;
         }
         size += name.len + value.len + FIELD_EXTRA;

@@ -132,6 +132,8 @@ static void percent_decoding_leaves_broken_escapes(void **state)
     tg_arena_init(&arena, NULL);
     assert_int_equal(tg_percent_decode(&arena, TG_LIT("a%2fb%2F+%c3%A4%00"), false, &out), TG_OK);
     assert_slice(out, "a/b/+\xc3\xa4\0");
+    assert_int_equal(tg_percent_decode(&arena, TG_LIT("a+b"), false, &out), TG_OK);
+    assert_slice(out, "a+b");
     assert_int_equal(tg_percent_decode(&arena, TG_LIT("a+b%2B"), true, &out), TG_OK);
     assert_slice(out, "a b+");
     assert_int_equal(tg_percent_decode(&arena, TG_LIT("%%41%4%zz%G1%"), true, &out), TG_OK);

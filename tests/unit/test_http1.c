@@ -706,6 +706,31 @@ static void writes_nothing_that_could_not_be_read_back(void **state)
     tg_buf_free(&out);
 }
 
+/* Each of the 256 bytes, at every place of names and values of several lengths: written where
+ * tg_header_name_ok and tg_header_value_ok let it pass, which look at one byte at a time. */
+static void looks_at_every_byte_of_a_field(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 20; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                char text[20];
+                struct tg_buf out;
+                memset(text, at % 2 == 0 ? 'z' : '-', sizeof text);
+                text[at] = (char)byte;
+                const struct tg_slice word = tg_slice_make(text, len);
+                struct tg_header named = {word, TG_LIT("1")}, valued = {TG_LIT("A"), word};
+                const struct tg_headers name = {&named, 1, 1}, value = {&valued, 1, 1};
+                tg_buf_init(&out, SIZE_MAX);
+                assert_int_equal(tg_http1_write_response(&out, 200, &name) == TG_OK, tg_header_name_ok(word));
+                assert_int_equal(tg_http1_write_response(&out, 200, &value) == TG_OK,
+                                 tg_header_value_ok(word));
+                tg_buf_free(&out);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -725,6 +750,7 @@ int main(void)
         cmocka_unit_test(bounds_extensions_and_trailers),
         cmocka_unit_test(writes_heads),
         cmocka_unit_test(writes_nothing_that_could_not_be_read_back),
+        cmocka_unit_test(looks_at_every_byte_of_a_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
