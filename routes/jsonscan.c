@@ -6,7 +6,7 @@
 /* One pass over a document. Functions take where they begin and return where they end, or NULL where the text
  * is no JSON there, or nests too deep: `error` says which. */
 struct scanner {
-    const char *begin, *end;
+    const char *end;
     const struct tg_jsonscan_path *path;
     bool lenient;
     enum tg_err error;
@@ -55,8 +55,8 @@ static const char *take_escape(const struct scanner *s, const char *at, char quo
     return c == quote || (c != '\0' && strchr("\"\\/bfnrt", c) != NULL) ? at : NULL;
 }
 
-static const char *take_any_string(const struct scanner *s, const char *at, struct tg_slice *body,
-                                   bool *escaped)
+/* A string from its opening quote on; *body is what stands between the quotes. */
+static const char *take_string(const struct scanner *s, const char *at, struct tg_slice *body, bool *escaped)
 {
     const char quote = *at++;
     const char *start = at;
@@ -77,53 +77,6 @@ static const char *take_any_string(const struct scanner *s, const char *at, stru
             return NULL;
         }
     }
-}
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-/* Eight bytes, the first of them lowest. Zeros stand for what lies behind the end, and for all of a text that
- * has no eight. */
-static inline uint64_t word_at(const struct scanner *s, const char *at)
-{
-    size_t left = (size_t)(s->end - at);
-    uint64_t word = 0;
-    if (left >= sizeof word) {
-        memcpy(&word, at, sizeof word);
-    } else if (left > 0 && s->end - s->begin >= (ptrdiff_t)sizeof word) {
-        memcpy(&word, s->end - sizeof word, sizeof word);
-        word >>= 8 * (sizeof word - left);
-    }
-    return word;
-}
-
-/* The length of a string of up to seven plain characters below 0x80, whose inside begins at `at`; or 8. */
-static inline size_t short_string(const struct scanner *s, const char *at)
-{
-    uint64_t word = word_at(s, at), ends = tg_jsontext_ends(word, '"');
-    uint64_t first = ends & -ends;
-    bool quote = (tg_jsontext_zero_bytes(word ^ TG_EACH_BYTE('"')) & first) != 0;
-    bool plain = (word & (first - 1) & TG_EACH_BYTE(0x80)) == 0;
-    return quote && plain ? (size_t)__builtin_ctzll(first) / 8 : 8;
-}
-#else
-static inline size_t short_string(const struct scanner *s, const char *at)
-{
-    (void)s;
-    (void)at;
-    return 8;
-}
-#endif
-
-/* A string from its opening quote on; *body is what stands between the quotes. */
-static inline const char *take_string(const struct scanner *s, const char *at, struct tg_slice *body,
-                                      bool *escaped)
-{
-    size_t len = *at == '"' ? short_string(s, at + 1) : 8;
-    if (len == 8) {
-        return take_any_string(s, at, body, escaped);
-    }
-    *body = tg_slice_make(at + 1, len);
-    *escaped = false;
-    return at + len + 2;
 }
 
 /* NULL: there are none. */
@@ -424,6 +377,93 @@ static enum tg_err scan_document(struct scanner *s, const char *at)
     return at != NULL && skip_blank(s, at) == s->end ? TG_OK : s->error;
 }
 
+/* ---- the plainest documents ---- */
+
+enum { SHORT = 16 };
+
+/* The length of the string that begins at `at` with its quote, of fewer than 16 characters, all of them below
+ * 0x80, none of them an escape; else 16. The text begins at least 16 bytes before its end. */
+static inline size_t plain_string(const char *at, const char *end)
+{
+#if defined(__SSE2__)
+    typedef unsigned char bytes __attribute__((vector_size(SHORT)));
+    typedef char flags __attribute__((vector_size(SHORT)));
+    bytes text, quotes, escapes, space;
+    int beyond = end - at <= SHORT ? (int)(at + 1 + SHORT - end) : 0; /* the end: so many more before it */
+    if (at >= end || *at != '"') {
+        return SHORT;
+    }
+    memcpy(&text, at + 1 - beyond, sizeof text);
+    memset(&quotes, '"', sizeof quotes);
+    memset(&escapes, '\\', sizeof escapes);
+    memset(&space, ' ', sizeof space);
+    const flags odd = (flags)((bytes)(text == escapes) | (bytes)(text < space) | text); /* the highest bits */
+    unsigned ends = (unsigned)__builtin_ia32_pmovmskb128((flags)(text == quotes)) >> beyond;
+    unsigned odds = (unsigned)__builtin_ia32_pmovmskb128(odd) >> beyond;
+    return ends != 0 && (odds & (ends ^ (ends - 1))) == 0 ? (size_t)__builtin_ctz(ends) : SHORT;
+#else
+    (void)at;
+    (void)end;
+    return SHORT;
+#endif
+}
+
+/* Behind an integer without sign; else `at`. */
+static inline const char *plain_integer(const char *at, const char *end)
+{
+    if (at < end && *at != '0') {
+        while (at < end && is_digit(*at)) {
+            at++;
+        }
+    }
+    return at;
+}
+
+static inline const char *plain_blank(const char *at, const char *end)
+{
+    return at < end && *at == ' ' ? at + 1 : at;
+}
+
+/* Most messages are an object of short strings and integers. False: this is another, or no JSON. */
+static bool scan_plain(struct tg_slice text, struct tg_slice wanted, struct tg_jsonscan_value *out)
+{
+    const char *at = text.ptr, *end = text.ptr + text.len;
+    struct tg_jsonscan_value value = {0};
+    if (text.len < SHORT || *at++ != '{') {
+        return false;
+    }
+    for (;;) {
+        size_t len = plain_string(at, end);
+        const char *name = at + 1;
+        if (len == SHORT) {
+            return false;
+        }
+        at += len + 2;
+        if (at >= end || *at != ':') {
+            return false;
+        }
+        const char *start = plain_blank(at + 1, end);
+        size_t inside = plain_string(start, end);
+        at = inside < SHORT ? start + inside + 2 : plain_integer(start, end);
+        if (at == start || at >= end) {
+            return false;
+        }
+        if (tg_slice_eq(tg_slice_make(name, len), wanted)) {
+            value.found = true;
+            value.type = inside < SHORT ? TG_JSON_STRING : TG_JSON_INTEGER;
+            value.raw = tg_slice_make(start, (size_t)(at - start));
+        }
+        if (*at == '}' && at + 1 == end) {
+            *out = value;
+            return true;
+        }
+        if (*at != ',') {
+            return false;
+        }
+        at = plain_blank(at + 1, end);
+    }
+}
+
 /* A value that ended before the end of the text, at which a number may have lost digits. */
 static bool ended_before(const struct tg_jsonscan_value *value, const char *end)
 {
@@ -433,8 +473,7 @@ static bool ended_before(const struct tg_jsonscan_value *value, const char *end)
 static enum tg_err scan(struct tg_slice text, const struct tg_jsonscan_path *path, enum tg_jsonscan_mode mode,
                         struct tg_jsonscan_value *out)
 {
-    struct scanner s = {.begin = text.ptr,
-                        .end = text.len > 0 ? text.ptr + text.len : text.ptr,
+    struct scanner s = {.end = text.len > 0 ? text.ptr + text.len : text.ptr,
                         .path = path,
                         .lenient = mode == TG_JSONSCAN_LENIENT,
                         .error = TG_ESYNTAX};
@@ -453,6 +492,9 @@ enum tg_err tg_jsonscan_find(struct tg_slice text, const struct tg_jsonscan_path
 {
     if (mode == TG_JSONSCAN_CUT) {
         return scan(text, path, mode, out);
+    }
+    if (path->count == 1 && path->steps[0].name.ptr != NULL && scan_plain(text, path->steps[0].name, out)) {
+        return TG_OK;
     }
     enum tg_err err = scan(text, path, TG_JSONSCAN_STRICT, out);
     return err == TG_ESYNTAX && mode == TG_JSONSCAN_LENIENT ? scan(text, path, mode, out) : err;

@@ -191,6 +191,10 @@ static enum tg_err find_text(struct tg_slice body, const struct tg_jsonscan_path
     if (err != TG_OK) {
         return TG_ESYNTAX; /* nested too deep is as good as no JSON */
     }
+    if (value.type == TG_JSON_STRING && value.found && !value.escaped) { /* which most are */
+        *out = tg_slice_make(value.raw.ptr + 1, value.raw.len - 2);
+        return TG_OK;
+    }
     return tg_jsonscan_text(&value, TG_JSONSCAN_SELECTION, arena, out);
 }
 

@@ -248,6 +248,38 @@ static void takes_short_strings(void **state)
     }
 }
 
+/* An object of short strings and integers, which most messages are; and whatever is nearly one. */
+static void finds_in_plain_documents(void **state)
+{
+    static const char text[] = "{\"action\":\"e\", \"p\": 17,\"x\":\"0123456789abcde\"}";
+    static const char *const nearly[] = {
+        "{\"action\":\"e\",\"p\":017}",      "{\"action\":\"e\",\"p\":1 7}", "{\"action\":\"e\",\"p\":1,}   ",
+        "{\"action\":\"e\",\"p\":1}}   ",    "{\"action\":\"e\";\"p\":1}",   "{\"action\"=\"e\",\"p\":1}",
+        "{\"action\":\"e\",\"p\":}     ",    "{\"action\":\"\t\",\"p\":1}",  "{\"action\":\"\xff\",\"p\":1}",
+        "{\"action\":\"\\x\",\"p\":1}     ", "{\"action\":\"e\",\"p\":1]",
+    };
+    struct tg_jsonscan_value value;
+    (void)state;
+    assert_value(text, "action", "e");
+    assert_value(text, "p", "17");
+    assert_value(text, "x", "0123456789abcde");
+    assert_missing(text, "y");
+    assert_value("{\"action\":\"a\",\"action\":\"b\"}", "action", "b");
+    assert_value("{\"action\":\"a\",\"action\":5}", "action", "5");
+    assert_value("{\"action\":\"e\",\"p\":1.5}", "p", "1.5");
+    assert_value("{\"action\":\"e\",\"p\":-1}", "p", "-1");
+    assert_value("{\"action\":\"\\u0065\",\"p\":0}", "action", "e");
+    assert_value("{\"\\u0061ction\":\"e\",\"p\":0}", "action", "e");
+    assert_value("{\"action\":\"e\",\"p\":[0]} \n", "p", "[0]");
+    assert_value("{\"action\":\"0123456789abcdef\"}", "action", "0123456789abcdef");
+    for (size_t len = 0; len < sizeof text - 1; len++) {
+        assert_int_equal(find(tg_slice_make(text, len), "action", TG_JSONSCAN_STRICT, &value), TG_ESYNTAX);
+    }
+    for (size_t i = 0; i < sizeof nearly / sizeof nearly[0]; i++) {
+        assert_int_equal(find(tg_slice_cstr(nearly[i]), "action", TG_JSONSCAN_STRICT, &value), TG_ESYNTAX);
+    }
+}
+
 static void counts_the_last_of_equal_names(void **state)
 {
     (void)state;
@@ -637,6 +669,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(takes_what_rfc_8259_allows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_members_and_items, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(finds_in_plain_documents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_short_strings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_the_last_of_equal_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(compares_names_after_unescaping, set_up, tear_down),
