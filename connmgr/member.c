@@ -208,8 +208,9 @@ static void tick(struct tg_member *member)
 {
     uint64_t now = now_ms(member);
     if (member->node != 0 && !member->leaving && !tg_cluster_held(member->cluster, member->node, now)) {
-        lose(member,
-             tg_uplink_up(member->link) ? "it was not kept in time" : tg_uplink_problem(member->link));
+        const char *why =
+            tg_uplink_up(member->link) ? tg_uplink_denied(member->link) : tg_uplink_problem(member->link);
+        lose(member, why != NULL ? why : "it was not kept in time");
     }
     if (now >= member->clock_due_ms) {
         ask_time(member);

@@ -10,6 +10,8 @@ enum {
     DIGEST_LEN = 2 * TG_SHA1_LEN,
     WORDS_FIXED = 3, /* EVALSHA, digest, number of keys */
     RESOLVE_MS = 5000,
+    DENIAL_MS = 60000, /* between two lines of what Redis denies */
+    FRESH_MS = 1000,
     NAMES_MAX = 64
 };
 
@@ -22,8 +24,9 @@ struct tg_uplink {
     struct tg_resolver *resolver;
     struct tg_redis_site *site;
     struct tg_list watches;
-    bool told_down;   /* one line a trouble, not one an attempt */
-    char denied[160]; /* why Redis denied a command, since it came up; empty: it has denied none */
+    bool told_down;                     /* one line a trouble, not one an attempt */
+    char denied[160];                   /* what Redis said when it last denied a command */
+    uint64_t denied_ms, denial_told_ms; /* when that was, and when the log was told of one; 0: never */
     char digests[TG_SCRIPT_COUNT][DIGEST_LEN];
 };
 
@@ -61,7 +64,6 @@ static void on_up(void *arg)
         tg_log(link->log, TG_LOG_INFO, "connected to Redis again");
     }
     link->told_down = false;
-    link->denied[0] = '\0';
     if (link->up_flag != NULL) {
         atomic_store(link->up_flag, true);
     }
@@ -85,10 +87,12 @@ static void on_down(void *arg)
 static void on_denied(void *arg, struct tg_slice reason)
 {
     struct tg_uplink *link = arg;
-    if (link->denied[0] == '\0') {
-        tg_log(link->log, TG_LOG_ERROR, "Redis denies this user a command", TG_KV("reason", reason));
+    link->denied_ms = tg_loop_now_ms(link->loop);
+    if (link->denial_told_ms == 0 || link->denied_ms - link->denial_told_ms >= DENIAL_MS) {
+        link->denial_told_ms = link->denied_ms;
+        tg_log(link->log, TG_LOG_ERROR, "Redis denies a command", TG_KV("reason", reason));
     }
-    (void)snprintf(link->denied, sizeof link->denied, "Redis denies this user a command: %.*s",
+    (void)snprintf(link->denied, sizeof link->denied, "Redis denies a command: %.*s",
                    TG_FMT(tg_slice_head(reason, 120)));
 }
 
@@ -294,7 +298,10 @@ bool tg_uplink_up(const struct tg_uplink *link)
 
 const char *tg_uplink_denied(const struct tg_uplink *link)
 {
-    return link->denied[0] != '\0' ? link->denied : NULL;
+    uint64_t fresh_ms =
+        2 * link->cluster->settings.probe_ms + FRESH_MS; /* who cannot join asks again and again */
+    bool fresh = link->denied_ms != 0 && tg_loop_now_ms(link->loop) - link->denied_ms < fresh_ms;
+    return fresh ? link->denied : NULL;
 }
 
 const char *tg_uplink_problem(const struct tg_uplink *link)

@@ -49,8 +49,9 @@ struct tg_redis_events {
     void (*on_message)(void *arg, struct tg_slice channel, struct tg_slice payload);
     /* With on_message: the server has ended a subscription of itself. May be NULL. */
     void (*on_dropped)(void *arg);
-    /* The user lacks the right to what a command asks for, whose callback is told as well; borrowed for the
-     * call. May be NULL. */
+    /* The server does not do what a command asks for, and will not until somebody mends it: a right is
+     * missing, its memory or disk is full, its replicas are away. The command's callback is told as well;
+     * borrowed for the call. May be NULL. */
     void (*on_denied)(void *arg, struct tg_slice reason);
 };
 

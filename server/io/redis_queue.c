@@ -248,6 +248,18 @@ static bool take_push(struct tg_redis *redis, const redisReply *reply)
     return message || dropped;
 }
 
+static bool is_denial(struct tg_slice error)
+{
+    static const struct tg_slice codes[] = {TG_LIT_INIT("NOPERM "), TG_LIT_INIT("OOM "),
+                                            TG_LIT_INIT("MISCONF "), TG_LIT_INIT("NOREPLICAS ")};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (tg_slice_starts(error, codes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void tell_denied(struct tg_redis *redis, struct tg_slice reason)
 {
     bool outer = redis->calling;
@@ -280,7 +292,7 @@ static void take_reply(struct tg_redis *redis, const redisReply *reply)
         if (tg_slice_starts(text, TG_LIT("READONLY")) || tg_slice_starts(text, TG_LIT("LOADING")) ||
             tg_slice_starts(text, TG_LIT("MASTERDOWN"))) {
             tg_redis_reset(redis, "the server takes no writes: it is a replica or is loading");
-        } else if (tg_slice_starts(text, TG_LIT("NOPERM"))) {
+        } else if (is_denial(text)) {
             tell_denied(redis, text);
         } else if (redis->options.url->kind == TG_REDIS_CLUSTER) {
             ; /* redirections: whoever sent the command follows them */

@@ -90,6 +90,23 @@ describe('logins', options, () => {
     await says(await start(t, fn, { url: url('blind') }, { ready: false }), /NOPERM .*key/);
   });
 
+  test('a Redis that takes no writes is said', async (t) => {
+    const redis = await startRedis(t);
+    const fn = await startLambda(t, { app: echo });
+    redis.admin('CONFIG', 'SET', 'maxmemory', '1');
+    const gateway = await start(t, fn, { url: redis.url }, { ready: false });
+    await says(gateway, /OOM command not allowed/);
+    redis.admin('CONFIG', 'SET', 'maxmemory', '0');
+    await untilReady(gateway);
+    const client = await works(t, fn, gateway);
+    redis.admin('CONFIG', 'SET', 'min-replicas-to-write', '1');
+    assert.equal((await client.ended(LEASE * 1000 + 5000)).code, 1012);
+    assert.match(gateway.log(), /lease lost.*Redis denies a command: NOREPLICAS/);
+    await says(gateway, /Redis denies a command: NOREPLICAS/);
+    redis.admin('CONFIG', 'SET', 'min-replicas-to-write', '0');
+    await untilReady(gateway);
+  });
+
   test('a wrong password is said, and set right while the gateway tries', async (t) => {
     const redis = await startRedis(t, { args: ['--user', 'default', 'on', `>${OTHER}`, '~*', '&*', '+@all', '--user', 'app', 'on', `>${OTHER}`, keys, channels, ...rights.split(' ')] });
     const fn = await startLambda(t, { app: echo });
