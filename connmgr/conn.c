@@ -179,9 +179,7 @@ enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handl
     return TG_OK;
 }
 
-/* After many connections have gone, what they held goes back to the system: the allocator alone would keep
- * it. */
-static void note_freed(struct tg_connmgr *mgr)
+void tg_connmgr_note_freed(struct tg_connmgr *mgr)
 {
     if (++mgr->freed >= TRIM_AFTER && mgr->freed > mgr->live) {
         mgr->freed = 0;
@@ -200,7 +198,7 @@ static void conn_free(struct tg_conn *conn)
     }
     free(conn->close_reason);
     free(conn);
-    note_freed(mgr);
+    tg_connmgr_note_freed(mgr);
 }
 
 void tg_conn_release(struct tg_connmgr *mgr, struct tg_conn_handle handle)

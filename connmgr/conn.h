@@ -88,6 +88,9 @@ void tg_connmgr_free(struct tg_connmgr *mgr);
 const struct tg_conn_counters *tg_connmgr_counters(const struct tg_connmgr *mgr);
 /* Connections reserved, open or closing. */
 size_t tg_connmgr_count(const struct tg_connmgr *mgr);
+/* What a connection left behind has gone as well. After many of them, and of connections, the memory goes
+ * back to the system: the allocator alone would keep it. */
+void tg_connmgr_note_freed(struct tg_connmgr *mgr);
 
 /* New connections get ids of this node; 0: there are none. Handshakes under way are refused when they end. */
 void tg_connmgr_renumber(struct tg_connmgr *mgr, uint32_t node);

@@ -167,6 +167,9 @@ static void settle(struct waiting *event, bool ours, bool removed)
         tg_log(event->engine->log, TG_LOG_DEBUG, "$disconnect is left to another node",
                TG_KV_CSTR("connectionId", leaver->connection_id));
     }
+    if (!event->engine->aborting) {
+        tg_connmgr_note_freed(event->engine->connmgr);
+    }
     drop(event);
 }
 
