@@ -9,7 +9,8 @@ static char fold(char c, bool ignore_case)
 static bool part_starts(struct tg_slice part, struct tg_slice text, bool ignore_case)
 {
     for (size_t i = 0; i < part.len; i++) {
-        if (part.ptr[i] != '?' && fold(part.ptr[i], ignore_case) != fold(text.ptr[i], ignore_case)) {
+        if (part.ptr[i] != text.ptr[i] && part.ptr[i] != '?' &&
+            fold(part.ptr[i], ignore_case) != fold(text.ptr[i], ignore_case)) {
             return false;
         }
     }

@@ -44,7 +44,12 @@ static struct tg_slice only_header(const struct check *check, struct tg_slice na
 {
     const struct tg_headers *headers = check->request->headers;
     const struct tg_header *field = tg_headers_first(headers, name);
-    return field != NULL && field == tg_headers_last(headers, name) ? tg_slice_trim(field->value) : TG_EMPTY;
+    if (field == NULL) {
+        return TG_EMPTY;
+    }
+    size_t next = (size_t)(field - headers->items) + 1;
+    const struct tg_headers behind = {headers->items + next, headers->count - next, 0};
+    return tg_headers_first(&behind, name) == NULL ? tg_slice_trim(field->value) : TG_EMPTY;
 }
 
 /* `Fri, 02 Jan 2026 03:04:05 GMT` (RFC 9110 section 5.6.7) in basic form; other text as it is. */
@@ -66,7 +71,7 @@ static enum tg_err read_date(struct check *check)
     struct claim *claim = &check->claim;
     claim->date_field = TG_LIT("x-amz-date");
     claim->date = only_header(check, claim->date_field);
-    if (tg_headers_count(check->request->headers, claim->date_field) > 0) {
+    if (claim->date.len > 0 || tg_headers_first(check->request->headers, claim->date_field) != NULL) {
         return TG_OK;
     }
     claim->date_field = TG_LIT("date");
@@ -220,58 +225,47 @@ static void check_time(struct check *check)
     }
 }
 
-static bool lists(struct tg_slice signed_headers, struct tg_slice name)
-{
-    while (signed_headers.len > 0) {
-        if (tg_slice_eq(tg_slice_cut(signed_headers, ';', &signed_headers), name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_upper_case(struct tg_slice name)
+/* A field name in lower case. */
+static bool is_canonical_name(struct tg_slice name)
 {
     for (size_t i = 0; i < name.len; i++) {
         if (name.ptr[i] >= 'A' && name.ptr[i] <= 'Z') {
-            return true;
+            return false;
         }
     }
-    return false;
+    return tg_header_name_ok(name);
 }
 
-/* Field names in lower case, ascending: another list cannot have been signed by the rules, and one that
+/* The names must ascend, and be canonical: another list cannot have been signed by the rules, and one that
  * repeats a name would have us copy its value each time. */
-static bool is_canonical_list(struct tg_slice signed_headers)
+static void check_signed_headers(struct check *check)
 {
-    struct tg_slice before = TG_EMPTY;
-    while (signed_headers.ptr != NULL) {
-        struct tg_slice name = tg_slice_cut(signed_headers, ';', &signed_headers);
-        if (!tg_header_name_ok(name) || has_upper_case(name) || tg_slice_cmp(before, name) >= 0) {
-            return false;
+    enum { NEEDED = 3 };
+    const struct claim *claim = &check->claim;
+    const struct tg_slice token = TG_LIT("x-amz-security-token");
+    const struct tg_slice needed[NEEDED] = {
+        TG_LIT("host"),
+        claim->date_field,
+        tg_headers_first(check->request->headers, token) != NULL ? token : TG_EMPTY,
+    };
+    bool found[NEEDED] = {false}, canonical = true;
+    struct tg_slice before = TG_EMPTY, rest = claim->signed_headers;
+    while (rest.ptr != NULL) {
+        struct tg_slice name = tg_slice_cut(rest, ';', &rest);
+        canonical = canonical && is_canonical_name(name) && tg_slice_cmp(before, name) < 0;
+        for (size_t i = 0; i < NEEDED; i++) {
+            found[i] = found[i] || tg_slice_eq(needed[i], name);
         }
         before = name;
     }
-    return true;
-}
-
-static void check_signed_headers(struct check *check)
-{
-    const struct claim *claim = &check->claim;
-    const struct tg_slice token = TG_LIT("x-amz-security-token");
-    struct tg_slice needed[] = {
-        TG_LIT("host"),
-        claim->date_field,
-        tg_headers_count(check->request->headers, token) > 0 ? token : TG_EMPTY,
-    };
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
-        if (needed[i].len > 0 && !lists(claim->signed_headers, needed[i])) {
+    for (size_t i = 0; i < NEEDED; i++) {
+        if (needed[i].len > 0 && !found[i]) {
             check->result.unsigned_header = needed[i];
             (void)refuse(check, TG_SIGV4_UNSIGNED_HEADER);
             return;
         }
     }
-    if (!is_canonical_list(claim->signed_headers)) {
+    if (!canonical) {
         (void)refuse(check, TG_SIGV4_MISMATCH);
     }
 }
@@ -310,7 +304,7 @@ static enum tg_err check_signature(struct check *check, const struct tg_sigv4_cr
         return err;
     }
     struct tg_slice payload_hex = tg_slice_make(canonical.payload_hex, sizeof canonical.payload_hex);
-    if (tg_headers_count(request->headers, hash_field) > 0 &&
+    if (tg_headers_first(request->headers, hash_field) != NULL &&
         !tg_slice_eq(only_header(check, hash_field), payload_hex)) {
         return refuse(check, TG_SIGV4_PAYLOAD);
     }
