@@ -213,6 +213,7 @@ static enum tg_err split(struct path *path, enum tg_trailing_slash trailing, str
         return TG_ENOMEM;
     }
     bool last_empty = false;
+    path->count = 0;
     while (path->raw.len > 1 && rest.ptr != NULL) {
         struct segment segment = {.raw = tg_slice_cut(rest, '/', &rest), .key = to};
         segment.len = tg_percent_decode_into(to + ID_SIZE, segment.raw, false);
@@ -347,7 +348,10 @@ enum tg_err tg_pathtrie_match(const struct tg_pathtrie *trie, struct tg_slice me
                               enum tg_trailing_slash trailing, struct tg_arena *arena,
                               struct tg_pathtrie_match *out)
 {
-    struct path split_path = {.trie = trie, .method = tg_routekey_method(method), .raw = path};
+    struct path split_path; /* its segments are 2 KiB, of which few are used: not zeroed */
+    split_path.trie = trie;
+    split_path.method = tg_routekey_method(method);
+    split_path.raw = path;
     enum tg_err err = split(&split_path, trailing, arena);
     if (err != TG_OK) {
         return err;
