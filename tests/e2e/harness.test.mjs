@@ -169,6 +169,8 @@ const LIES = {
     (r) => r.connections[0].receipts.pop(), // never received
     (r) => Object.assign(r.connections[0], { receipts: [{ stream: 's', seq: 1 }], code: 1012, closedAt: 500, endedAt: 501 }), // nor before the close frame
     (r) => Object.assign(r.connections[0], { endedAt: 15 }), // 200 for what was over
+    (r) => Object.assign(r.connections[0], { leftAt: -90, endedAt: -89 }), // nor long after the client had gone
+    (r) => Object.assign(r.connections[0], { leftAt: 500, closedAt: 501, endedAt: 502, code: 1000 }).receipts.pop(), // it listened until its close was answered
   ],
   false410: [(r) => Object.assign(r.pushes[1], { status: 410 }) && r.connections[0].receipts.pop()],
   home: [(r) => Object.assign(r.pushes[1], { status: 503 })],
@@ -202,5 +204,15 @@ test('the judge of the fault matrix knows what is no lie', () => {
   Object.assign(slept.connections[0], { endedAt: 800, receipts: [{ stream: 's', seq: 1 }] });
   slept.pushes[1].status = 410;
   slept.wokeAt = () => 750;
-  for (const r of [closed, late, slept]) assert.deepEqual(Object.values(judge(r).faults).flat(), []);
+  const left = record(); // a client went without a word, with a frame on its way
+  Object.assign(left.connections[0], { leftAt: 12, endedAt: 13, sent: 2, receipts: [{ stream: 's', seq: 1 }] });
+  const leaving = record(); // one whose node did not answer its close in time
+  Object.assign(leaving.connections[0], { leftAt: 999, sent: 2, receipts: [{ stream: 's', seq: 1 }] });
+  for (const r of [closed, late, slept, left, leaving]) assert.deepEqual(Object.values(judge(r).faults).flat(), []);
+  const killed = record(); // between the removal of a row and its call: counted apart
+  killed.events.pop();
+  killed.lost = ({ id }) => id === 'a';
+  assert.deepEqual(Object.values(judge(killed).faults).flat(), []);
+  assert.deepEqual(judge(killed).exempt, killed.connections);
+  assert.deepEqual(judge({ ...record(), lost: () => true }).exempt, []);
 });
