@@ -28,6 +28,7 @@ struct node {
     uint32_t dead; /* being taken over */
     int joined, lost, forgotten, settled;
     uint32_t number;
+    char token[TG_TOKEN_LEN];
     bool restored;
     char issued[ISSUED_MAX][TG_CONNID_LEN + 1]; /* $disconnects: own and of the dead */
     size_t issued_count, room;
@@ -99,6 +100,7 @@ static inline void node_on_joined(void *arg, uint32_t number, const char *token)
     struct node *node = arg;
     node->joined++;
     node->number = number;
+    memcpy(node->token, token, sizeof node->token);
     tg_registry_redis_renumber(node->registry, number, token);
     tg_push_renumber(node->push, number);
     tg_connmgr_renumber(node->fixture.mgr, number);
