@@ -238,16 +238,20 @@ static bool wait_for_turn(struct tg_engine *engine, const char *connection_id,
 static void issue_removed(struct tg_engine *engine, const char *connection_id,
                           const struct tg_conn_info *info, int code, struct tg_slice reason)
 {
-    if (engine->aborting || !wait_for_turn(engine, connection_id, info, code, reason)) {
-        tg_log(engine->log, engine->aborting ? TG_LOG_DEBUG : TG_LOG_ERROR,
-               "no $disconnect from here: its row is left to another node",
-               TG_KV_CSTR("connectionId", connection_id));
-        if (info != NULL) {
-            count_failed(engine, info->api_id, info->stage);
-        }
+    if (!engine->aborting && wait_for_turn(engine, connection_id, info, code, reason)) {
+        start_next(engine);
         return;
     }
-    start_next(engine);
+    if (engine->aborting) {
+        tg_log(engine->log, TG_LOG_DEBUG, "$disconnect is left to another node",
+               TG_KV_CSTR("connectionId", connection_id));
+    } else {
+        tg_log(engine->log, TG_LOG_ERROR, "$disconnect lost", TG_KV_CSTR("connectionId", connection_id),
+               TG_KV_ERR(TG_ENOMEM));
+    }
+    if (info != NULL) {
+        count_failed(engine, info->api_id, info->stage);
+    }
 }
 
 void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, const struct tg_conn_info *info,

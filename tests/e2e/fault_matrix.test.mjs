@@ -294,7 +294,8 @@ describe(`fault matrix, --seed ${SEED}`, { skip: REDIS ? false : 'redis-server i
       const { pushes, 200: yes, 410: gone, 503: unknown, none } = counts;
       table.push([row.name, pushes, yes, gone, unknown, none, ...FAULTS.map(([kind]) => faults[kind].length), exempt.length, left, worst(world.repairs, 'lasted'), worst(world.repairs, 'recovered')]);
       assert.ok(yes > 20, `only ${yes} pushes were answered 200`);
-      assert.ok(left > 5, `only ${left} clients left by themselves`);
+      assert.ok(left > 3, `only ${left} clients left by themselves`);
+      if (row.kills) assert.ok(world.removed.size > 3, `only ${world.removed.size} removals of rows were seen`);
       assert.ok(exempt.length <= LOST_MAX * world.kills.length, `${exempt.length} connections of killed gateways have no $disconnect`);
       for (const [kind, title] of FAULTS) assert.equal(faults[kind].length, 0, `${title}, seed ${SEED}: ${explain(faults[kind][0])}`);
     });
