@@ -107,6 +107,7 @@ static size_t decode(struct tg_socket *socket, char *bytes, size_t len)
         size_t used = tg_wsframe_take_text(&socket->frames, bytes + at, len - at, &text);
         if (used > 0) {
             at += used;
+            socket->more = at < len;
             socket->events->on_message(socket->arg, text, false);
             continue;
         }
