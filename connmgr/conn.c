@@ -448,7 +448,9 @@ static void on_control(void *arg, bool ping)
 static void on_read(void *arg)
 {
     struct tg_conn *conn = arg;
-    if (conn->owes && conn->state == TG_CONN_OPEN) {
+    /* What comes behind the read, or came at its end, may be a close: the answers to what was before go
+     * first. */
+    if (conn->state == TG_CONN_OPEN && (conn->owes || conn->mgr->answers.conn == conn)) {
         tg_conn_flush(conn);
     }
 }

@@ -64,6 +64,9 @@ const struct tg_lane *tg_lane_at(struct tg_engine *engine, const struct tg_api *
     struct tg_lane *lane = place_of(lanes_of(engine), stage, route);
     if (lane->stage != stage || lane->route != route) {
         fill(lane, engine, api, stage, route);
+        if (lane->limit.unknown) {
+            lane->stage = NULL; /* the next message fills it again */
+        }
     }
     return lane;
 }

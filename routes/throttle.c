@@ -141,7 +141,9 @@ struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles,
     /* One of the two set: the other takes the native default. */
     double rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000;
     double burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000;
-    return limit_of(find(throttles, tg_slice_make(key, len)), rate, burst);
+    struct tg_throttle_limit limit = limit_of(find(throttles, tg_slice_make(key, len)), rate, burst);
+    limit.unknown = limit.bucket == NULL;
+    return limit;
 }
 
 bool tg_throttle_route(struct tg_throttles *throttles, const struct tg_api *api, const struct tg_stage *stage,

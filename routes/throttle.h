@@ -24,6 +24,7 @@ struct tg_throttle_limit {
     struct tg_throttle_bucket *bucket; /* NULL: no limit */
     uint64_t cost, depth;              /* of a unit, of all that the bucket holds, in ns */
     bool blocks;                       /* nothing passes */
+    bool unknown;                      /* there was no memory for the bucket: nothing to keep */
 };
 /* Of the account's requests; of a route in a stage, by the settings of tg_stage_route_settings. */
 struct tg_throttle_limit tg_throttle_account_limit(struct tg_throttles *throttles,

@@ -81,7 +81,7 @@ bool tg_ws_send_pieces(struct tg_socket *socket, const struct tg_slice *pieces, 
             socket->offered = rest.len; /* as TLS was offered it */
         }
         left += rest.len;
-        if (tg_buf_append(&socket->out, rest) != TG_OK) {
+        if (rest.len > 0 && tg_buf_append(&socket->out, rest) != TG_OK) {
             break_off(socket);
         }
     }

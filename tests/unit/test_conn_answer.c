@@ -195,6 +195,19 @@ static void an_end_takes_them_along(void **state)
     end_conn(broken);
 }
 
+/* As a close frame may be what the read had behind the messages. */
+static void the_end_of_a_read_writes_them(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *client = open_conn(fixture);
+    says(client, "a");
+    assert_int_equal(client->writes, 0);
+    tg_conn_socket_events.on_read(client->conn);
+    assert_int_equal(client->writes, 1);
+    end_conn(client);
+    assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->messages_out), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +219,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_the_kernel_leaves_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_close_goes_behind_them, setup, teardown),
         cmocka_unit_test_setup_teardown(an_end_takes_them_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_end_of_a_read_writes_them, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
