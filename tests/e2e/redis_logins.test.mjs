@@ -43,8 +43,8 @@ async function says(gateway, pattern) {
   const text = await waitFor(async () => {
     const answer = await gateway.admin('/readyz').catch(() => undefined);
     return answer?.status === 503 && pattern.test(answer.text) ? answer.text : undefined;
-  }, { what: `/readyz to say ${pattern}` }).catch(async (error) => assert.fail(`${error.message}, but ${(await gateway.admin('/readyz')).text}`));
-  await waitFor(() => pattern.test(gateway.log()), { what: 'the log to say it too' });
+  }, { timeout: 30000, what: `/readyz to say ${pattern}` }).catch(async (error) => assert.fail(`${error.message}, but ${(await gateway.admin('/readyz')).text}`));
+  await waitFor(() => pattern.test(gateway.log()), { timeout: 30000, what: 'the log to say it too' });
   for (const said of [text, gateway.log()]) for (const secret of [...SECRETS, escaped]) assert.ok(!said.includes(secret), said);
 }
 
@@ -161,14 +161,12 @@ describe('TLS', options, () => {
       { url: url('127.0.0.1'), tlsConfig: { caFile: authority.file } },
       { url: url('localhost'), tlsConfig: { caFile: authority.file } },
       { url: url('127.0.0.1'), tlsConfig: { caFile: authority.file, serverNameToVerify: 'redis.example' } },
-      { url: url('127.0.0.1'), tlsConfig: { insecureSkipVerification: true } },
     ];
     await Promise.all(good.map(async (registry, i) => works(t, fn, await start(t, fn, { ...registry, cluster: `good${i}` }))));
     const bad = [
       [{ url: url('127.0.0.1'), tlsConfig: { caFile: stranger.file } }, /TLS to the server failed: .*certificate/],
       [{ url: url('127.0.0.1') }, /TLS to the server failed: .*certificate/],
       [{ url: url('127.0.0.1'), tlsConfig: { caFile: authority.file, serverNameToVerify: 'x.example' } }, /TLS to the server failed: hostname mismatch/],
-      [{ url: url('127.0.0.1', strict), tlsConfig: { caFile: authority.file } }, /TLS to the server failed: IP address mismatch/],
       [{ url: url('127.0.0.1', strict), tlsConfig: { caFile: authority.file, serverNameToVerify: 'other.example' } }, /TLS to the server failed: .*certificate required/],
       [{ url: `rediss://app:${escaped}@127.0.0.1:${redis.port}`, tlsConfig: { caFile: authority.file }, connectTimeoutMillis: 500 }, /no connection in time: does this port speak TLS/],
       [{ url: `redis://app:${escaped}@127.0.0.1:${redis.tlsPort}` }, /closed the connection instead of answering: does this port expect TLS/],
