@@ -196,10 +196,21 @@ struct path {
     const struct tg_pathtrie *trie;
     enum tg_routekey_method method;
     struct tg_slice raw;
-    struct segment segments[TG_ROUTEKEY_SEGMENTS_MAX];
+    struct segment *segments;
     size_t count;
     size_t end; /* where keys without {name+} end: count, or one less for a slash that says nothing */
 };
+
+/* How many segments are kept: at least room for one. */
+static size_t segments_kept(struct tg_slice raw)
+{
+    size_t count = 0;
+    while (raw.len > 0 && count < TG_ROUTEKEY_SEGMENTS_MAX) {
+        (void)tg_slice_cut(raw, '/', &raw);
+        count++;
+    }
+    return count;
+}
 
 static enum tg_err split(struct path *path, enum tg_trailing_slash trailing, struct tg_arena *arena)
 {
@@ -209,11 +220,12 @@ static enum tg_err split(struct path *path, enum tg_trailing_slash trailing, str
     }
     /* Room for every segment's decoded bytes, and for an id before those that are kept and one more. */
     char *to = tg_arena_alloc(arena, path->raw.len + ID_SIZE * (TG_ROUTEKEY_SEGMENTS_MAX + 1));
-    if (to == NULL) {
+    size_t kept = segments_kept(path->raw);
+    path->segments = tg_arena_alloc(arena, kept * sizeof *path->segments);
+    if (to == NULL || path->segments == NULL) {
         return TG_ENOMEM;
     }
     bool last_empty = false;
-    path->count = 0;
     while (path->raw.len > 1 && rest.ptr != NULL) {
         struct segment segment = {.raw = tg_slice_cut(rest, '/', &rest), .key = to};
         segment.len = tg_percent_decode_into(to + ID_SIZE, segment.raw, false);
@@ -221,7 +233,7 @@ static enum tg_err split(struct path *path, enum tg_trailing_slash trailing, str
             return TG_EINVAL;
         }
         last_empty = segment.raw.len == 0;
-        if (path->count < TG_ROUTEKEY_SEGMENTS_MAX) {
+        if (path->count < kept) {
             path->segments[path->count] = segment;
             to += ID_SIZE + segment.len;
         }
@@ -348,10 +360,7 @@ enum tg_err tg_pathtrie_match(const struct tg_pathtrie *trie, struct tg_slice me
                               enum tg_trailing_slash trailing, struct tg_arena *arena,
                               struct tg_pathtrie_match *out)
 {
-    struct path split_path; /* its segments are 2 KiB, of which few are used: not zeroed */
-    split_path.trie = trie;
-    split_path.method = tg_routekey_method(method);
-    split_path.raw = path;
+    struct path split_path = {.trie = trie, .method = tg_routekey_method(method), .raw = path};
     enum tg_err err = split(&split_path, trailing, arena);
     if (err != TG_OK) {
         return err;
