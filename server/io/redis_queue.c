@@ -248,6 +248,16 @@ static bool take_push(struct tg_redis *redis, const redisReply *reply)
     return message || dropped;
 }
 
+/* Redis 6 wraps what a command inside a script was refused with: "ERR Error running script (call to f_...):
+ * @user_script:1: @user_script: 1: -READONLY ..." */
+static struct tg_slice code_of(struct tg_slice error)
+{
+    const struct tg_slice mark = TG_LIT(": -");
+    size_t at = tg_slice_find_slice(error, mark);
+    bool wrapped = tg_slice_starts(error, TG_LIT("ERR Error running script")) && at < error.len;
+    return wrapped ? tg_slice_from(error, at + mark.len) : error;
+}
+
 static bool is_denial(struct tg_slice error)
 {
     static const struct tg_slice codes[] = {TG_LIT_INIT("NOPERM "), TG_LIT_INIT("OOM "),
@@ -288,7 +298,7 @@ static void take_reply(struct tg_redis *redis, const redisReply *reply)
     bool refused = reply->type == REDIS_REPLY_ERROR;
     if (refused) {
         tg_redis_count(&counters->refused, 1);
-        struct tg_slice text = tg_redis_reply_text(ours);
+        struct tg_slice text = code_of(tg_redis_reply_text(ours));
         if (tg_slice_starts(text, TG_LIT("READONLY")) || tg_slice_starts(text, TG_LIT("LOADING")) ||
             tg_slice_starts(text, TG_LIT("MASTERDOWN"))) {
             tg_redis_reset(redis, "the server takes no writes: it is a replica or is loading");

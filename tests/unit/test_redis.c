@@ -24,6 +24,7 @@ struct world {
     struct tg_redis *redis;
     struct log_of replies;
     int ups, downs, messages;
+    char denied[80]; /* the last reason */
     char channel[64], payload[64];
     uint64_t command_timeout_ms;
     size_t max_pending, max_unsent;
@@ -53,7 +54,13 @@ static void on_message(void *arg, struct tg_slice channel, struct tg_slice paylo
     copy(world->payload, sizeof world->payload, payload);
 }
 
-static const struct tg_redis_events command_events = {.on_up = on_up, .on_down = on_down};
+static void on_denied(void *arg, struct tg_slice reason)
+{
+    copy(((struct world *)arg)->denied, sizeof((struct world *)arg)->denied, reason);
+}
+
+static const struct tg_redis_events command_events = {
+    .on_up = on_up, .on_down = on_down, .on_denied = on_denied};
 static const struct tg_redis_events listen_events = {
     .on_up = on_up, .on_down = on_down, .on_message = on_message};
 
@@ -382,6 +389,38 @@ static void test_replica_is_left(void **state)
     assert_non_null(strstr(world->replies.text[0], "READONLY"));
 }
 
+/* As Redis 6 says it of a command inside a script. */
+static void run_refused(struct world *world, const char *error)
+{
+    char text[256];
+    snprintf(
+        text, sizeof text,
+        "return {err=\"ERR Error running script (call to f_6c7e): @user_script:1: @user_script: 1: -%s\"}",
+        error);
+    const struct tg_slice words[] = {TG_LIT("EVAL"), tg_slice_cstr(text), TG_LIT("0")};
+    size_t count = world->replies.count;
+    assert_int_equal(tg_redis_command(world->redis, words, 3, note, world), TG_OK);
+    UNTIL(world, world->replies.count == count + 1);
+    assert_int_equal(world->replies.err[count], TG_EDENIED);
+    assert_non_null(strstr(world->replies.text[count], "ERR Error running script"));
+}
+
+static void test_refused_inside_a_script(void **state)
+{
+    struct world *world = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(&world->server, NULL);
+    open_up(world);
+    run_refused(world, "WRONGTYPE of value");
+    assert_string_equal(world->denied, "");
+    run_refused(world, "OOM command not allowed");
+    assert_string_equal(world->denied, "OOM command not allowed");
+    assert_int_equal(world->downs, 0);
+    run_refused(world, "READONLY You can't write against a read only replica.");
+    UNTIL(world, world->downs == 1);
+    assert_non_null(strstr(tg_redis_problem(world->redis), "takes no writes"));
+}
+
 static void test_cluster_is_refused(void **state)
 {
     struct world *world = *state;
@@ -515,6 +554,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stalled_server, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_and_free, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replica_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_inside_a_script, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cluster_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_protocol_violations, setup, teardown),
