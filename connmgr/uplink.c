@@ -10,7 +10,7 @@ enum {
     DIGEST_LEN = 2 * TG_SHA1_LEN,
     WORDS_FIXED = 3, /* EVALSHA, digest, number of keys */
     RESOLVE_MS = 5000,
-    DENIAL_MS = 60000, /* between two lines of what Redis denies */
+    DENIAL_MS = 60000, /* between two lines of what Redis denies, or refuses */
     FRESH_MS = 1000,
     NAMES_MAX = 64
 };
@@ -27,6 +27,7 @@ struct tg_uplink {
     bool told_down;                     /* one line a trouble, not one an attempt */
     char denied[160];                   /* what Redis said when it last denied a command */
     uint64_t denied_ms, denial_told_ms; /* when that was, and when the log was told of one; 0: never */
+    uint64_t refusal_told_ms;           /* likewise of a script that was refused */
     char digests[TG_SCRIPT_COUNT][DIGEST_LEN];
 };
 
@@ -84,12 +85,22 @@ static void on_down(void *arg)
     tell(link, false);
 }
 
+/* Whether a line may follow the last. */
+static bool may_tell(const struct tg_uplink *link, uint64_t *told_ms)
+{
+    uint64_t now = tg_loop_now_ms(link->loop);
+    if (*told_ms != 0 && now - *told_ms < DENIAL_MS) {
+        return false;
+    }
+    *told_ms = now;
+    return true;
+}
+
 static void on_denied(void *arg, struct tg_slice reason)
 {
     struct tg_uplink *link = arg;
     link->denied_ms = tg_loop_now_ms(link->loop);
-    if (link->denial_told_ms == 0 || link->denied_ms - link->denial_told_ms >= DENIAL_MS) {
-        link->denial_told_ms = link->denied_ms;
+    if (may_tell(link, &link->denial_told_ms)) {
         tg_log(link->log, TG_LOG_ERROR, "Redis denies a command", TG_KV("reason", reason));
     }
     (void)snprintf(link->denied, sizeof link->denied, "Redis denies a command: %.*s",
@@ -155,7 +166,7 @@ static void on_script(void *arg, enum tg_err err, const struct tg_redis_reply *r
         reply = NULL;
         err = TG_ECLOSED;
     }
-    if (err == TG_EDENIED) {
+    if (err == TG_EDENIED && may_tell(call->link, &call->link->refusal_told_ms)) {
         tg_log(call->link->log, TG_LOG_WARN, "Redis refused a script",
                TG_KV("reason", tg_redis_reply_text(reply)));
     }

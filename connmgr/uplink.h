@@ -32,7 +32,7 @@ void tg_uplink_unwatch(struct tg_uplink_watch *watch);
 /* Whether all of Redis takes commands; part of it may when not. */
 bool tg_uplink_up(const struct tg_uplink *link);
 const char *tg_uplink_problem(const struct tg_uplink *link);
-/* What Redis, which can be reached, denied just now: words for a person; NULL: nothing. Not of a Cluster. */
+/* What Redis, which can be reached, denied just now: words for a person; NULL: nothing. */
 const char *tg_uplink_denied(const struct tg_uplink *link);
 
 /* As tg_redis_command. The second word is the key; a command of one word goes where the index is. */

@@ -84,7 +84,17 @@ static void on_down(void *arg)
     }
 }
 
-static const struct tg_redis_events redis_events = {.on_up = on_up, .on_down = on_down};
+static void on_denied(void *arg, struct tg_slice reason)
+{
+    const struct tg_redis_server *server = arg;
+    struct tg_redis_site *site = &server->cluster->base;
+    if (site->events->on_denied != NULL) {
+        site->events->on_denied(site->arg, reason);
+    }
+}
+
+static const struct tg_redis_events redis_events = {
+    .on_up = on_up, .on_down = on_down, .on_denied = on_denied};
 
 /* ---- servers ---- */
 

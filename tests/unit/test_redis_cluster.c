@@ -18,7 +18,7 @@ struct world {
     struct tg_redis_counters counters;
     struct tg_redis_site *site;
     struct tg_redis_inbox *inbox;
-    int opened, closed, refused;
+    int opened, closed, refused, denied;
     const char *login;
     size_t letters;
     char order[64]; /* one character a reply */
@@ -117,8 +117,14 @@ static void on_server(void *arg, struct tg_redis *redis)
     (void)redis;
 }
 
+static void on_denied(void *arg, struct tg_slice reason)
+{
+    assert_true(tg_slice_starts(reason, TG_LIT("NOPERM ")));
+    ((struct world *)arg)->denied++;
+}
+
 static const struct tg_redis_site_events site_events = {
-    .on_up = on_change, .on_down = on_change, .on_server = on_server};
+    .on_up = on_change, .on_down = on_change, .on_server = on_server, .on_denied = on_denied};
 
 static int setup(void **state)
 {
@@ -270,6 +276,18 @@ static void looks_are_bounded(void **state)
     assert_in_range(looks, 4, 30); /* 10, 20, 40 ms, then every quarter of LOOK_MS */
 }
 
+static void a_denial_is_told(void **state)
+{
+    struct world *world = *state;
+    const struct tg_slice words[] = {TG_LIT("SET"), TG_LIT("{t}a"), TG_LIT("1")};
+    REDIS_OR_SKIP();
+    world->login = "app:p@";
+    open_site_with(world, "ACL SETUSER app on >p ~* &* +@all -set");
+    assert_int_equal(tg_redis_site_command(world->site, words[1], words, 3, NULL, NULL), TG_OK);
+    UNTIL(world, world->denied == 1);
+    assert_true(tg_redis_site_up(world->site));
+}
+
 /* ---- inboxes ---- */
 
 static void on_open(void *arg)
@@ -347,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(publishes_do_not_wait_for_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(looks_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_denial_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stopped_inbox_gives_what_it_has, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_inbox_tries_again, setup, teardown),
     };
