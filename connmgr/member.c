@@ -93,8 +93,8 @@ static void on_refreshed(void *arg, enum tg_err err, const struct tg_redis_reply
     struct tg_member *member = arg;
     int64_t said = err == TG_OK ? tg_redis_reply_integer(reply) : -1;
     member->busy = false;
-    if (member->node == 0 || err != TG_OK) {
-        return; /* given up meanwhile; or the next tick tries again */
+    if (member->node == 0 || member->leaving || err != TG_OK) {
+        return; /* given up, or given back, meanwhile; or the next tick tries again */
     }
     if (said == 3) {
         member->busy =
@@ -125,6 +125,10 @@ static void on_acquired(void *arg, enum tg_err err, const struct tg_redis_reply 
         return;
     }
     member->node = member->wanted;
+    if (member->leaving) { /* too late: it is given back */
+        tg_member_leave(member);
+        return;
+    }
     set_held(member);
     tg_log(member->log, TG_LOG_INFO, "joined the cluster", TG_KV("cluster", member->cluster->settings.name),
            TG_KV_INT("node", member->node));

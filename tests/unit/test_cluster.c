@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "connmgr/member_private.h"
+
 struct result {
     int calls;
     enum tg_push_outcome outcome;
@@ -167,6 +169,44 @@ static void test_orderly_end(void **state)
     assert_int_equal(result.outcome, TG_PUSH_GONE); /* at once */
     assert_int_equal(other[0]->issued_count, 0);
     node_free(other[0]);
+}
+
+/* A refresh that is answered after the leave was sent takes nothing up again. */
+static void test_leaving_while_refreshing(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LEASE_MS, false)};
+    struct tg_member *member = nodes[0]->member;
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && member->busy);
+    tg_member_leave(member);
+    NODES_UNTIL(nodes, tg_member_left(member) && !member->busy);
+    uint64_t now = tg_loop_now_ms(nodes[0]->fixture.loop);
+    assert_false(tg_cluster_held(nodes[0]->cluster, nodes[0]->number, now));
+    node_free(nodes[0]);
+}
+
+/* A number that is got too late is given back. */
+static void test_leaving_while_joining(void **state)
+{
+    struct redis_server *server = *state;
+    char line[96];
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LONG_LEASE_MS, false)};
+    struct tg_member *member = nodes[0]->member;
+    NODES_UNTIL(nodes, member->busy);
+    assert_int_equal(tg_member_node(member), 0);
+    tg_member_leave(member);
+    NODES_UNTIL(nodes, !member->busy && tg_member_left(member));
+    assert_int_equal(nodes[0]->joined, 0);
+    assert_int_equal(tg_member_node(member), 0);
+    snprintf(line, sizeof line, "EXISTS tidegate:{unit:%u}:lease", member->wanted);
+    assert_int_equal(ask(server, line), 0);
+    snprintf(line, sizeof line, "EXISTS tidegate:{unit:%u}:dead", member->wanted);
+    assert_int_equal(ask(server, line), 1);
+    node_free(nodes[0]);
 }
 
 /* ---- one node and its lease ---- */
@@ -571,6 +611,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pipelining, setup, teardown),
         cmocka_unit_test_setup_teardown(test_death, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orderly_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leaving_while_refreshing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leaving_while_joining, setup, teardown),
         cmocka_unit_test_setup_teardown(test_claimed_by_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_number_not_yet_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flushed, setup, teardown),
