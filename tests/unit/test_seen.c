@@ -52,14 +52,41 @@ static void forgotten_when_expired(void **state)
     assert_false(tg_seen_take(seen, one, 1, 7000, 5001));
 }
 
-static void two_in_one_place(void **state)
+static struct tg_bus_address sharing(uint32_t i)
+{
+    return (struct tg_bus_address){.node = one.node + i * TG_SEEN_PLACES, .worker = one.worker};
+}
+
+/* None forgets another, while there is room. */
+static void some_in_one_place(void **state)
 {
     struct tg_seen *seen = *state;
-    const struct tg_bus_address same = {.node = 7 + TG_SEEN_PLACES, .worker = 0};
-    assert_true(take(seen, one, 5, 100));
-    assert_true(take(seen, same, 1, 100)); /* none is refused for another's */
-    assert_false(take(seen, same, 1, 100));
-    assert_true(take(seen, one, 6, 100));
+    for (uint32_t i = 0; i < TG_SEEN_WAYS; i++) {
+        assert_true(take(seen, sharing(i), 5, 100 + i));
+    }
+    for (uint32_t i = 0; i < TG_SEEN_WAYS; i++) {
+        assert_false(take(seen, sharing(i), 5, 110));
+    }
+    for (uint32_t i = 0; i < TG_SEEN_WAYS; i++) {
+        assert_true(take(seen, sharing(i), 6, 120));
+    }
+}
+
+/* None is refused for another's; the one that expires first is forgotten, whatever its place among them. */
+static void too_many_in_one_place(void **state)
+{
+    struct tg_seen *seen = *state;
+    for (uint32_t i = 0; i < TG_SEEN_WAYS; i++) {
+        assert_true(tg_seen_take(seen, sharing(i), 5, i == 2 ? 1000 : 2000, 100));
+    }
+    assert_true(tg_seen_take(seen, sharing(TG_SEEN_WAYS), 1, 2000, 100));
+    assert_false(tg_seen_take(seen, sharing(TG_SEEN_WAYS), 1, 2000, 100));
+    for (uint32_t i = 0; i < TG_SEEN_WAYS; i++) {
+        if (i != 2) {
+            assert_false(tg_seen_take(seen, sharing(i), 5, 2000, 100));
+        }
+    }
+    assert_true(tg_seen_take(seen, sharing(2), 5, 1000, 100));
 }
 
 int main(void)
@@ -67,7 +94,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_once_and_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(forgotten_when_expired, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_in_one_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(some_in_one_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(too_many_in_one_place, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
