@@ -39,6 +39,7 @@ struct tg_redis_registry {
     uint32_t *writing; /* by slot: writings of its rows under way */
     bool blocked;      /* a leaver waits for one of them */
     bool dirty;        /* the rows are not known to be what they should be */
+    uint64_t again_ms; /* when they are looked at once more after the link came up; 0: not */
     /* Bringing them in line: first what is there and should not be, then what should be. */
     bool rewriting;
     uint64_t rewrite; /* which one: an answer to another's command counts for nothing */

@@ -2,6 +2,8 @@
 
 #include "connmgr/registry_private.h"
 
+enum { AGAIN_PROBES = 2 };
+
 /* Rows in a hash a worker (docs/cluster.md). The truth is the table of connections, and the events that wait:
  * what could not be written marks the rows as dirty, and when Redis can be reached all of them are brought in
  * line. */
@@ -166,10 +168,15 @@ static void redis_put(struct tg_registry *base, const char *connection_id, const
 static void on_retry(struct tg_timer *timer)
 {
     struct tg_redis_registry *registry = TG_CONTAINER(timer, struct tg_redis_registry, retry);
+    if (registry->again_ms > 0 && tg_loop_now_ms(registry->loop) >= registry->again_ms) {
+        registry->again_ms = 0;
+        registry->dirty = true;
+    }
     if (registry->dirty && registry->node != 0) {
         tg_registry_start_rewrite(registry);
     }
-    if (!tg_registry_send_removals(registry) || (registry->dirty && registry->node != 0)) {
+    if (!tg_registry_send_removals(registry) || (registry->dirty && registry->node != 0) ||
+        registry->again_ms > 0) {
         tg_registry_try_later(registry);
     }
 }
@@ -186,8 +193,14 @@ void tg_registry_redis_rewrite(struct tg_registry *base)
 static void on_link_up(struct tg_uplink_watch *watch)
 {
     struct tg_redis_registry *registry = TG_CONTAINER(watch, struct tg_redis_registry, watch);
-    /* The server may be another one, that does not know all that the former had acknowledged. */
+    /* The server may be another one, that does not know all that the former had acknowledged. And one that
+     * stood still may come to what an earlier connection had brought it after what this one brings: a row
+     * that has gone can be written behind that. So the rows are looked at once more when it is through with
+     * it. */
     if (registry->node != 0) {
+        registry->again_ms =
+            tg_loop_now_ms(registry->loop) + AGAIN_PROBES * registry->cluster->settings.probe_ms;
+        tg_registry_try_later(registry);
         tg_registry_redis_rewrite(&registry->base);
     }
 }

@@ -60,8 +60,10 @@ static void put_batch(struct tg_redis_registry *registry)
     while (registry->todo_at < registry->todo_count && batch.count < TG_ROWS_BATCH) {
         struct tg_conn_handle handle = registry->todo[registry->todo_at++];
         const struct tg_conn *conn = tg_conn_get(registry->mgr, handle);
-        if (conn != NULL) { /* else gone meanwhile */
+        if (conn != NULL) {
             (void)!tg_row_batch_add(registry, &batch, tg_conn_id(conn), handle.slot, tg_conn_info(conn));
+        } else {
+            tg_registry_mark_dirty(registry); /* gone meanwhile: its event may wait, and then has no row */
         }
     }
     if (batch.count == 0) {

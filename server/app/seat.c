@@ -6,6 +6,7 @@
 #include "routes/disconnect.h"
 
 struct tg_seat {
+    uint32_t node; /* as this worker was told; 0: none */
     struct tg_seat_options options;
     struct tg_uplink *link;
     struct tg_list takeovers; /* struct running */
@@ -81,6 +82,10 @@ void tg_seat_free(struct tg_seat *seat)
 void tg_seat_join(struct tg_seat *seat, uint32_t node, const char *token)
 {
     struct tg_engine *engine = seat->options.engine;
+    if (seat->node != 0 && seat->node != node) {
+        tg_seat_fence(seat); /* this worker was not told, as it stood still and its mailbox was full */
+    }
+    seat->node = node;
     tg_registry_redis_renumber(engine->registry, node, token);
     tg_push_renumber(engine->push, node);
     tg_connmgr_renumber(engine->connmgr, node);
@@ -98,6 +103,7 @@ void tg_seat_fence(struct tg_seat *seat)
 {
     static const char none[TG_TOKEN_LEN] = {0};
     struct tg_engine *engine = seat->options.engine;
+    seat->node = 0;
     tg_connmgr_renumber(engine->connmgr, 0);
     tg_registry_redis_renumber(engine->registry, 0, none);
     tg_connmgr_each(engine->connmgr, close_one, NULL);
