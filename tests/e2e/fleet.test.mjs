@@ -93,7 +93,9 @@ function startNode(t, { redis, events, node }, ports = {}) {
     // Clients come through the balancer, back ends directly.
     listeners: [{ address: `127.0.0.1:${gw.port}`, proxyProtocol: 'v2', trustedProxies: ['127.0.0.1'] }, { address: `127.0.0.1:${ports.back}` }],
     apis: [wsApi({ integrations, routes: [route('$connect', 'open', { requestParameters: { 'route.request.querystring.tag': { required: true } } }), route('$disconnect', 'app'), twoWay('$default', 'app')] })],
-    backends: { connectTimeoutMillis: 29000 }, // the back end shares its process with two thousand clients
+    // The back end shares its process with two thousand clients. Node accepts one connection in a turn of its loop, and with those
+    // clients a turn takes a tenth of a second: many connections at once would wait for half a minute.
+    backends: { maxConnectionsPerOrigin: 24, maxPendingPerOrigin: 20000, connectTimeoutMillis: 29000 },
     registry: { type: 'redis', url: redis.url, cluster: 'fleet', leaseSeconds: 10, probeIntervalSeconds: 0.5, commandTimeoutMillis: 2000 },
     management: { auth: 'none', pushTimeoutMillis: 3000 },
     drain: { graceSeconds: GRACE, closesPerSecond: PACE, deadlineSeconds: 60 },
