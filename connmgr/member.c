@@ -105,7 +105,14 @@ static void on_refreshed(void *arg, enum tg_err err, const struct tg_redis_reply
         lose(member, "another node has taken over");
         return;
     }
+    _Atomic(uint64_t) before = atomic_load(&member->cluster->lease);
     set_held(member);
+    /* Where there was a moment in which it was not held, workers may have seen that: what they left to others
+     * then nobody would deal with under a number that goes on. */
+    if (!tg_lease_held(&before, member->node, tg_loop_now_ns() / 1000000)) {
+        lose(member, "it was kept too late");
+        return;
+    }
     if (said == 2) {
         tg_log(member->log, TG_LOG_WARN, "Redis had lost its memory: writing it anew",
                TG_KV_INT("node", member->node));

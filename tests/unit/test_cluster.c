@@ -187,6 +187,23 @@ static void test_leaving_while_refreshing(void **state)
     node_free(nodes[0]);
 }
 
+/* What was not held for a moment is not held again: workers may have seen it. */
+static void test_kept_too_late(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LEASE_MS, false)};
+    struct tg_member *member = nodes[0]->member;
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && member->busy);
+    uint32_t number = nodes[0]->number;
+    tg_lease_set(&nodes[0]->cluster->lease, number, tg_loop_now_ns() / 1000000);
+    NODES_UNTIL(nodes, !member->busy || tg_member_node(member) != number);
+    assert_int_not_equal(tg_member_node(member), number);
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && nodes[0]->number != number);
+    node_free(nodes[0]);
+}
+
 /* A number that is got too late is given back. */
 static void test_leaving_while_joining(void **state)
 {
@@ -612,6 +629,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_death, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orderly_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaving_while_refreshing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kept_too_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaving_while_joining, setup, teardown),
         cmocka_unit_test_setup_teardown(test_claimed_by_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_number_not_yet_told, setup, teardown),
