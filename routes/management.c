@@ -49,7 +49,7 @@ static void count(struct management_call *call)
                           TG_LIT("POST /@connections/{connectionId}"));
     if (call->error == MANAGEMENT_OK) {
         tg_metric_add(&series->messages_out, 1);
-        tg_metric_add(&series->metered_out, call->body.len <= 32768 ? 1 : (call->body.len + 32767) / 32768);
+        tg_metric_add(&series->metered_out, tg_metered(call->body.len));
     } else if (call->error == MANAGEMENT_LIMIT) {
         tg_metric_add(&series->throttled, 1);
     }

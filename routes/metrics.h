@@ -79,4 +79,10 @@ enum tg_err tg_metrics_put_label(struct tg_buf *out, const char *before, struct 
 enum tg_err tg_metrics_render(struct tg_metrics *const *workers, size_t count,
                               struct tg_buf *out) TG_MUST_CHECK;
 
+/* What a message of so many bytes is counted as: one for each 32 KiB begun, and one at least. */
+static inline uint64_t tg_metered(size_t bytes)
+{
+    return bytes <= 32768 ? 1 : (bytes + 32767) / 32768;
+}
+
 #endif

@@ -343,8 +343,7 @@ static void count_outcome(struct tg_request *request)
     }
     if (request->kind == TG_REQUEST_MESSAGE) {
         tg_metric_add(&series->messages_in, 1);
-        tg_metric_add(&series->metered_in,
-                      request->body.len <= 32768 ? 1 : (request->body.len + 32767) / 32768);
+        tg_metric_add(&series->metered_in, tg_metered(request->body.len));
     }
     if (request->fault == TG_FAULT_THROTTLED) {
         tg_metric_add(&series->throttled, 1);

@@ -7,10 +7,7 @@
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 
-enum {
-    REPLY_MAX = 131072, /* bytes of a two-way reply (spec 2.2) */
-    METER = 32768       /* bytes that messages are counted by */
-};
+enum { REPLY_MAX = 131072 }; /* bytes of a two-way reply (spec 2.2) */
 
 /* A message that waits for its turn. */
 struct waiting {
@@ -123,18 +120,13 @@ void tg_session_reload(struct tg_engine *engine)
 
 /* ---- sending ---- */
 
-static uint64_t metered(size_t bytes)
-{
-    return bytes <= METER ? 1 : (bytes + METER - 1) / METER;
-}
-
 static void send_text(const struct tg_engine *engine, struct tg_conn *conn, const struct tg_api *api,
                       struct tg_route_metrics *series, struct tg_slice text)
 {
     enum tg_err err = tg_conn_send_text(conn, text);
     if (err == TG_OK) {
         tg_metric_add(&series->messages_out, 1);
-        tg_metric_add(&series->metered_out, metered(text.len));
+        tg_metric_add(&series->metered_out, tg_metered(text.len));
         return;
     }
     bool close = err != TG_EBUSY || api->settings.slow_consumer == TG_SLOW_CLOSE;
@@ -241,7 +233,7 @@ static void answer_known(const struct tg_session *session, struct tg_conn *conn,
     }
     known->answered = true;
     tg_metric_add(&lane->series->messages_in, 1);
-    tg_metric_add(&lane->series->metered_in, metered(text.len));
+    tg_metric_add(&lane->series->metered_in, tg_metered(text.len));
     if (known->route->two_way) {
         send_text(engine, conn, session->api, lane->series, lane->answer == TG_MOCK_ECHO ? text : lane->text);
     }
