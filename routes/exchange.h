@@ -37,6 +37,9 @@ struct tg_exchange_ops {
      * ends with it. The body lives as long as the exchange. */
     void (*read_body)(struct tg_exchange *exchange, size_t limit,
                       void (*done)(void *arg, enum tg_err err, struct tg_slice body), void *arg);
+    /* The whole body, if all of it has come and it is at most `limit` bytes: valid as long as the exchange,
+     * which asks no more. False: read_body will tell. */
+    bool (*body_at_hand)(struct tg_exchange *exchange, size_t limit, struct tg_slice *body);
     /* The body as it comes, instead of read_body; once, events follow later. What is not taken yet waits with
      * the client: memory is bounded by what one read brings. A client that expects 100-continue gets it now,
      * unless the answer has begun. `limit` 0: none. TG_ETIMEOUT: nothing came for the front door's time. */
@@ -49,6 +52,10 @@ struct tg_exchange_ops {
      * exchange: the pointer is dead afterwards. Nothing is sent when the client has gone. */
     void (*reply)(struct tg_exchange *exchange, int status, const struct tg_headers *headers,
                   struct tg_slice body);
+    /* As reply, with header fields as text, each ended by CR LF; the caller vouches that they can be written
+     * and that none is Date, Content-Length, Connection or another framing field. */
+    void (*reply_lines)(struct tg_exchange *exchange, int status, struct tg_slice lines,
+                        struct tg_slice body);
     /* Begins an answer, of status 200 to 999, whose body follows by send: of `length` bytes, or -1: not known
      * (chunked, or until the close with HTTP/1.0). The front door adds Date, Connection and the framing. The
      * answer to a HEAD request and those of status 204 and 304 have no body: what is sent is dropped,

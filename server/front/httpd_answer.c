@@ -125,6 +125,20 @@ void http_reply(struct tg_exchange *base, int status, const struct tg_headers *g
     http_conn_answered(conn);
 }
 
+void http_reply_lines(struct tg_exchange *base, int status, struct tg_slice lines, struct tg_slice body)
+{
+    struct tg_headers fields = {0};
+    while (lines.len > 0) {
+        struct tg_slice line = tg_slice_cut(lines, '\n', &lines);
+        struct tg_slice value, name = tg_slice_cut(line, ':', &value);
+        if (tg_headers_add(&fields, base->arena, name, tg_slice_trim(tg_slice_head(value, value.len - 1))) !=
+            TG_OK) {
+            break;
+        }
+    }
+    http_reply(base, status, &fields, body);
+}
+
 /* ---- answers as they come ---- */
 
 static bool is_number(struct tg_slice text)

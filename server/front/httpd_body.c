@@ -294,6 +294,36 @@ void http_read_body(struct tg_exchange *base, size_t limit,
     }
 }
 
+bool http_whole_body(struct tg_exchange *base, size_t limit, struct tg_slice *body)
+{
+    struct http_exchange *exchange = http_exchange_of(base);
+    struct http_conn *conn = exchange->conn;
+    const struct tg_http1_body *decoder = &exchange->decoder;
+    struct tg_slice in = tg_buf_slice(&conn->in), content = TG_EMPTY;
+    assert(exchange->body_use == HTTP_BODY_UNASKED);
+    if (conn->transport == NULL || conn->broken) {
+        return false;
+    }
+    if (!decoder->done) {
+        if (decoder->framing != TG_HTTP1_LENGTH || decoder->remaining > limit ||
+            decoder->remaining > in.len ||
+            tg_arena_copy(&exchange->arena, tg_slice_head(in, (size_t)decoder->remaining), &content) !=
+                TG_OK) {
+            return false;
+        }
+        tg_buf_consume(&conn->in, content.len);
+        exchange->decoder.remaining = 0;
+        exchange->decoder.done = true;
+    }
+    exchange->body_use = HTTP_BODY_COLLECTED;
+    exchange->body_over = true;
+    exchange->body_result = TG_OK;
+    exchange->expect_continue = false;
+    http_conn_want(conn);
+    *body = content;
+    return true;
+}
+
 /* Whether there is something to tell before more comes. */
 static bool has_news(const struct http_exchange *exchange)
 {

@@ -41,9 +41,11 @@ static enum tg_err upgrade(struct tg_exchange *base, const struct tg_upgrade *se
 
 static const struct tg_exchange_ops exchange_ops = {
     .read_body = http_read_body,
+    .body_at_hand = http_whole_body,
     .take_body = http_take_body,
     .hold_body = http_hold_body,
     .reply = http_reply,
+    .reply_lines = http_reply_lines,
     .start = http_start,
     .send = http_send,
     .end = http_end,

@@ -197,12 +197,14 @@ void http_body_tunnel(struct http_exchange *exchange, const struct tg_body_event
 void http_body_task(struct tg_task *task);
 void http_read_body(struct tg_exchange *base, size_t limit,
                     void (*done)(void *arg, enum tg_err err, struct tg_slice body), void *arg);
+bool http_whole_body(struct tg_exchange *base, size_t limit, struct tg_slice *body);
 void http_take_body(struct tg_exchange *base, uint64_t limit, const struct tg_body_events *events, void *arg);
 void http_hold_body(struct tg_exchange *base, bool hold);
 
 /* ---- httpd_answer.c, httpd_tunnel.c ---- */
 
 void http_reply(struct tg_exchange *base, int status, const struct tg_headers *given, struct tg_slice body);
+void http_reply_lines(struct tg_exchange *base, int status, struct tg_slice lines, struct tg_slice body);
 enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_headers *given,
                        int64_t length) TG_MUST_CHECK;
 enum tg_err http_send(struct tg_exchange *base, struct tg_slice bytes) TG_MUST_CHECK;

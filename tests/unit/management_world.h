@@ -74,6 +74,7 @@ struct world {
     struct tg_exchange exchange;
     struct tg_arena request_arena;
     struct tg_slice body;
+    bool at_hand; /* all of the body has come with the head */
     enum tg_err body_result;
     size_t body_limit;
     void (*body_done)(void *arg, enum tg_err err, struct tg_slice body);
@@ -98,6 +99,16 @@ static inline void read_body(struct tg_exchange *exchange, size_t limit,
     world->body_arg = arg;
 }
 
+static inline bool body_at_hand(struct tg_exchange *exchange, size_t limit, struct tg_slice *body)
+{
+    struct world *world = world_of(exchange);
+    if (!world->at_hand || world->body.len > limit) {
+        return false;
+    }
+    *body = world->body;
+    return true;
+}
+
 static inline void take_reply(struct tg_exchange *exchange, int status, const struct tg_headers *headers,
                               struct tg_slice body)
 {
@@ -114,7 +125,22 @@ static inline void take_reply(struct tg_exchange *exchange, int status, const st
     tg_arena_reset(&world->request_arena);
 }
 
-static const struct tg_exchange_ops exchange_ops = {.read_body = read_body, .reply = take_reply};
+static inline void take_lines(struct tg_exchange *exchange, int status, struct tg_slice lines,
+                              struct tg_slice body)
+{
+    struct tg_headers fields = {0};
+    while (lines.len > 0) {
+        struct tg_slice line = tg_slice_cut(lines, '\n', &lines), value;
+        assert_true(tg_slice_ends(line, TG_LIT("\r")));
+        struct tg_slice name = tg_slice_cut(tg_slice_head(line, line.len - 1), ':', &value);
+        assert_true(tg_header_name_ok(name) && tg_header_value_ok(value));
+        assert_int_equal(tg_headers_add(&fields, exchange->arena, name, tg_slice_trim(value)), TG_OK);
+    }
+    take_reply(exchange, status, &fields, body);
+}
+
+static const struct tg_exchange_ops exchange_ops = {
+    .read_body = read_body, .body_at_hand = body_at_hand, .reply = take_reply, .reply_lines = take_lines};
 
 static inline void destroy(struct tg_model *model)
 {
