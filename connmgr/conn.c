@@ -230,6 +230,15 @@ struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle h
     return conn != NULL && conn->state == TG_CONN_OPEN && is_held(mgr) ? conn : NULL;
 }
 
+void tg_conn_prefetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
+{
+    enum { LINE = 64, LINES = 3 };
+    const struct tg_slot *slot = handle.slot < mgr->slot_count ? slot_at(mgr, handle.slot) : NULL;
+    for (size_t i = 0; slot != NULL && slot->conn != NULL && i < LINES; i++) {
+        __builtin_prefetch((const char *)slot->conn + i * LINE);
+    }
+}
+
 struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn)
 {
     return (struct tg_conn_handle){.slot = conn->slot, .generation = conn->generation};

@@ -112,6 +112,8 @@ extern const struct tg_socket_events tg_conn_socket_events;
 struct tg_conn *tg_conn_get(struct tg_connmgr *mgr, struct tg_conn_handle handle);
 /* Only while it is open, and this node's (pushes, replies). */
 struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle handle);
+/* Has the processor fetch what a send to it will touch. */
+void tg_conn_prefetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle);
 struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 /* NUL-terminated, TG_CONNID_LEN characters. */
 const char *tg_conn_id(const struct tg_conn *conn);
@@ -153,6 +155,12 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
  * (on_message) is joined with the other answers, without a frame of its own; a long text is written from
  * where it lies where it can be written at once. */
 enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text) TG_MUST_CHECK;
+/* A frame with this payload, written within the call, where that can be: nothing waits before it, and it is
+ * the first so written in this pass of the loop; more of them are better joined. TG_OK: the socket has taken
+ * it, as tg_sent_fn says. TG_ECLOSED: not open, or the end was seen. TG_EAGAIN: nothing was done; it is for
+ * tg_conn_send. Borrowed; not for control frames. */
+enum tg_err tg_conn_send_now(struct tg_conn *conn, enum tg_opcode opcode,
+                             struct tg_slice payload) TG_MUST_CHECK;
 /* Takes a frame back that still waits for the socket: TG_OK, and no callback follows. TG_EAGAIN: its fate is
  * settled, the callback is due. */
 enum tg_err tg_send_withdraw(struct tg_send *send) TG_MUST_CHECK;

@@ -1,5 +1,7 @@
 #include "connmgr/conn_private.h"
 
+enum { JOINED_MAX = 4096 }; /* the longest payload that is copied to lie behind its header */
+
 void tg_conn_write_answers(struct tg_connmgr *mgr)
 {
     struct tg_conn_answers *answers = &mgr->answers;
@@ -28,6 +30,51 @@ static enum tg_err send_frame(struct tg_conn *conn, struct tg_slice text)
     return err;
 }
 
+/* One frame, on an open connection without a queue: a short one in one piece, which costs the socket less
+ * than two. TG_OK: the socket has taken it. TG_ECLOSED: the end is seen; on_closed follows. */
+static enum tg_err write_frame(struct tg_conn *conn, enum tg_opcode opcode, struct tg_slice payload)
+{
+    char header[TG_FRAME_HEADER_MAX];
+    size_t header_len = tg_frame_write_header(opcode, payload.len, header);
+    struct tg_slice pieces[] = {{header, header_len}, payload};
+    bool joined = payload.len <= JOINED_MAX;
+    if (joined) {
+        char *at = memcpy(conn->mgr->batch, header, header_len);
+        if (payload.len > 0) {
+            memcpy(at + header_len, payload.ptr, payload.len);
+        }
+        pieces[0] = tg_slice_make(at, header_len + payload.len);
+    }
+    enum tg_err err = tg_conn_write_pieces(conn, pieces, joined ? 1 : 2);
+    if (err != TG_OK && err != TG_EAGAIN) {
+        tg_conn_begin_closing(conn);
+        return TG_ECLOSED;
+    }
+    tg_conn_count_sent(conn, 1, payload.len);
+    if (err == TG_EAGAIN) {
+        tg_conn_keep_in_socket(conn, header_len + payload.len);
+    }
+    return TG_OK;
+}
+
+enum tg_err tg_conn_send_now(struct tg_conn *conn, enum tg_opcode opcode, struct tg_slice payload)
+{
+    struct tg_connmgr *mgr = conn->mgr;
+    const uint32_t pass = (uint32_t)tg_loop_pass(mgr->loop);
+    if (conn->state != TG_CONN_OPEN) {
+        return TG_ECLOSED;
+    }
+    if (conn->blocked || !tg_list_empty(&conn->queue) || conn->now_pass == pass ||
+        (payload.len > JOINED_MAX && conn->ops->write_pieces == NULL)) {
+        return TG_EAGAIN;
+    }
+    if (mgr->answers.conn == conn) {
+        return TG_EAGAIN; /* they go first, and it with them */
+    }
+    conn->now_pass = pass;
+    return write_frame(conn, opcode, payload);
+}
+
 /* From where it lies, when it can be written at once: not while other answers to the same read follow, which
  * then go out with it. */
 static enum tg_err send_long(struct tg_conn *conn, struct tg_slice text)
@@ -40,18 +87,7 @@ static enum tg_err send_long(struct tg_conn *conn, struct tg_slice text)
         conn->ops->write_pieces == NULL || tg_conn_more_follows(conn)) {
         return send_frame(conn, text);
     }
-    char header[TG_FRAME_HEADER_MAX];
-    size_t header_len = tg_frame_write_header(TG_OPCODE_TEXT, text.len, header);
-    const struct tg_slice pieces[] = {{header, header_len}, text};
-    enum tg_err err = tg_conn_write_pieces(conn, pieces, 2);
-    if (err != TG_OK && err != TG_EAGAIN) { /* the end is seen; on_closed follows */
-        tg_conn_begin_closing(conn);
-        return TG_OK;
-    }
-    tg_conn_count_sent(conn, 1, text.len);
-    if (err == TG_EAGAIN) {
-        tg_conn_keep_in_socket(conn, header_len + text.len);
-    }
+    (void)write_frame(conn, TG_OPCODE_TEXT, text); /* of its end on_closed tells */
     return TG_OK;
 }
 

@@ -36,6 +36,7 @@ struct tg_conn {
     int64_t last_active_ms; /* wall clock */
     size_t socket_bytes;    /* taken with TG_EAGAIN, and not yet with the kernel */
     uint32_t slot, generation, node;
+    uint32_t now_pass;   /* tg_loop_pass of the last tg_conn_send_now that wrote */
     uint16_t close_code; /* as given to tg_conn_close */
     uint8_t close_reason_len;
     char id[TG_CONNID_LEN + 1];

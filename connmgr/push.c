@@ -168,6 +168,16 @@ static void on_deadline(struct tg_timer *timer)
     } /* else its fate is settled, and on_sent is due */
 }
 
+static bool is_own(const struct tg_push *push, const struct tg_connid *id)
+{
+    return id->node == push->self.node && id->worker == push->self.worker;
+}
+
+static struct tg_conn_handle handle_of(const struct tg_connid *id)
+{
+    return (struct tg_conn_handle){.slot = id->slot, .generation = id->generation};
+}
+
 static enum tg_push_outcome outcome_of(enum tg_err err)
 {
     return err == TG_OK        ? TG_PUSH_DONE
@@ -205,12 +215,18 @@ static void serve_delete(struct tg_push_op *op, struct tg_conn *conn, const stru
     finish(op, TG_PUSH_DONE);
 }
 
-/* The connection is this worker's, if it is at all. */
+/* NULL: gone. The connection is this worker's, if it is at all. */
+static struct tg_conn *find_conn(const struct tg_push *push, const struct tg_push_request *request,
+                                 const struct tg_connid *id)
+{
+    struct tg_conn *conn = tg_conn_get_open(push->mgr, handle_of(id));
+    return conn != NULL && tg_slice_eq(tg_conn_info(conn)->api_id, request->api_id) ? conn : NULL;
+}
+
 static void serve(struct tg_push_op *op, const struct tg_push_request *request, const struct tg_connid *id)
 {
-    const struct tg_conn_handle handle = {.slot = id->slot, .generation = id->generation};
-    struct tg_conn *conn = tg_conn_get_open(op->push->mgr, handle);
-    if (conn == NULL || !tg_slice_eq(tg_conn_info(conn)->api_id, request->api_id)) {
+    struct tg_conn *conn = find_conn(op->push, request, id);
+    if (conn == NULL) {
         finish(op, TG_PUSH_GONE);
         return;
     }
@@ -425,7 +441,33 @@ static enum tg_err decode(struct tg_push *push, struct tg_slice text, struct tg_
 enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id)
 {
     struct tg_connid id;
-    return decode(push, connection_id, &id);
+    enum tg_err err = decode(push, connection_id, &id);
+    if (err == TG_OK && is_own(push, &id)) {
+        tg_conn_prefetch(push->mgr, handle_of(&id));
+    }
+    return err;
+}
+
+bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome)
+{
+    struct tg_connid id;
+    if (request->verb != TG_PUSH_POST || decode(push, request->connection_id, &id) != TG_OK ||
+        !is_own(push, &id)) {
+        return false;
+    }
+    struct tg_conn *conn = find_conn(push, request, &id);
+    if (conn == NULL) {
+        *outcome = TG_PUSH_GONE;
+        return true;
+    }
+    enum tg_err err =
+        tg_conn_send_now(conn, request->binary ? TG_OPCODE_BINARY : TG_OPCODE_TEXT, request->payload);
+    if (err == TG_EAGAIN) {
+        return false;
+    }
+    tg_conn_touch(conn);
+    *outcome = outcome_of(err);
+    return true;
 }
 
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
@@ -443,7 +485,7 @@ enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *re
     op->done = done;
     op->arg = arg;
     op->starting = true;
-    if (id.node == push->self.node && id.worker == push->self.worker) {
+    if (is_own(push, &id)) {
         serve(op, request, &id);
     } else {
         ask(op, request, &id);

@@ -47,12 +47,15 @@ bool tg_push_quit(struct tg_push *push);
 /* Operations under way must have been cancelled. */
 void tg_push_free(struct tg_push *push);
 /* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.
- */
+ * An operation on it is expected to follow at once. */
 enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id) TG_MUST_CHECK;
 /* Calls back exactly once, later, unless cancelled. TG_ESYNTAX: not an id. Slices need not outlive the call.
  */
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
                           void *arg, struct tg_push_op **out) TG_MUST_CHECK;
+/* A POST to a connection of this worker, done within the call if that can be: its socket is open and takes
+ * all of it now (or the connection is gone: TG_PUSH_GONE). False: nothing was done; tg_push_start it. */
+bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome);
 /* The caller no longer waits. A frame in a send queue of this worker is withdrawn; another worker that was
  * asked does what it was asked. */
 void tg_push_cancel(struct tg_push_op *op);

@@ -26,6 +26,7 @@ struct tg_loop {
     bool stopped;
     bool dispatching;
     uint64_t now_ms;
+    uint64_t passes; /* begun, and one: no pass has the number 0 */
     struct tg_wheel wheel;
     struct tg_list tasks;
     struct tg_list dead; /* polls freed in this pass, of which there may still be events */
@@ -147,6 +148,7 @@ static bool pass(struct tg_loop *loop)
     bool uv_ready = loop->uv_asked, tasks = !tg_list_empty(&loop->tasks);
     int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, patience(loop));
     read_clock(loop);
+    loop->passes++;
     loop->dispatching = true;
     for (int i = 0; i < count; i++) {
         if (loop->events[i].data.ptr == NULL) {
@@ -202,6 +204,7 @@ enum tg_err tg_loop_new(struct tg_loop **out)
         free(loop);
         return TG_EIO;
     }
+    loop->passes = 1;
     read_clock(loop);
     tg_wheel_init(&loop->wheel, loop->now_ms);
     tg_list_init(&loop->tasks);
@@ -254,6 +257,11 @@ void *tg_loop_native(struct tg_loop *loop)
 uint64_t tg_loop_now_ms(const struct tg_loop *loop)
 {
     return loop->now_ms;
+}
+
+uint64_t tg_loop_pass(const struct tg_loop *loop)
+{
+    return loop->passes;
 }
 
 uint64_t tg_loop_now_ns(void)

@@ -24,6 +24,8 @@ void *tg_loop_native(struct tg_loop *loop);
 
 /* Monotonic milliseconds, as of the beginning of this pass. */
 uint64_t tg_loop_now_ms(const struct tg_loop *loop);
+/* The number of this pass, never 0: for what is done once in each. */
+uint64_t tg_loop_pass(const struct tg_loop *loop);
 /* Monotonic nanoseconds, read now: for latencies. */
 uint64_t tg_loop_now_ns(void);
 /* Wall clock, ms since 1970, as of this pass. */
