@@ -75,9 +75,9 @@ struct tg_slice http_date(struct tg_httpd *httpd)
     int64_t now_ms = tg_loop_wall_ms(httpd->options.loop);
     if (httpd->date[0] == '\0' || httpd->date_s != now_ms / 1000) {
         httpd->date_s = now_ms / 1000;
-        (void)tg_time_http(now_ms, httpd->date);
+        httpd->date_len = tg_time_http(now_ms, httpd->date);
     }
-    return tg_slice_cstr(httpd->date);
+    return tg_slice_make(httpd->date, httpd->date_len);
 }
 
 size_t tg_httpd_count(const struct tg_httpd *httpd)

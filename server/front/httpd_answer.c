@@ -1,4 +1,4 @@
-/* Answers: whole, or as they come. */
+/* Heads of answers, and answers as they come. */
 #include <assert.h>
 
 #include "server/front/httpd_private.h"
@@ -9,47 +9,45 @@ enum {
     LAST_STATUS = 999
 };
 
-static bool has_no_body(int status)
+bool http_has_no_body(int status)
 {
     return status < FIRST_FINAL || status == 204 || status == 304;
 }
 
 /* ---- heads ---- */
 
-/* Fields that say how an answer lies on the wire: the front door's own. */
-static bool is_framing(struct tg_slice name)
+bool http_is_framing(struct tg_slice name)
 {
-    return tg_slice_eq_nocase(name, TG_LIT("Content-Length")) ||
-           tg_slice_eq_nocase(name, TG_LIT("Transfer-Encoding")) ||
-           tg_slice_eq_nocase(name, TG_LIT("Connection")) || tg_slice_eq_nocase(name, TG_LIT("Keep-Alive"));
+    switch (name.len) {
+    case 10:
+        return tg_slice_eq_nocase(name, TG_LIT("Connection")) ||
+               tg_slice_eq_nocase(name, TG_LIT("Keep-Alive"));
+    case 14:
+        return tg_slice_eq_nocase(name, TG_LIT("Content-Length"));
+    case 17:
+        return tg_slice_eq_nocase(name, TG_LIT("Transfer-Encoding"));
+    default:
+        return false;
+    }
 }
 
 /* That the connection stays is told to HTTP/1.1 clients, too, as the native service does (http-api.md 1.8.2).
  * Upgrade needs its option beside it (RFC 9110 section 7.8). */
-static struct tg_slice connection_options(const struct tg_headers *headers, bool close)
+struct tg_slice http_connection_options(bool upgrade, bool close)
 {
-    bool upgrade = tg_headers_first(headers, TG_LIT("Upgrade")) != NULL;
     if (close) {
         return upgrade ? TG_LIT("upgrade, close") : TG_LIT("close");
     }
     return upgrade ? TG_LIT("upgrade, keep-alive") : TG_LIT("keep-alive");
 }
 
-/* How a head is made. */
-struct head {
-    int status;
-    const struct tg_headers *given;
-    struct tg_slice length; /* Content-Length; NULL pointer: none */
-    bool chunked, close;
-    bool drop; /* leave out fields that cannot be written; otherwise they fail the whole, TG_EINVAL */
-};
-
-static enum tg_err add_given(struct http_exchange *exchange, const struct head *head, struct tg_headers *out)
+static enum tg_err add_given(struct http_exchange *exchange, const struct http_head *head,
+                             struct tg_headers *out)
 {
     for (size_t i = 0; i < head->given->count; i++) {
         const struct tg_header *field = &head->given->items[i];
         bool writable = !head->drop || (tg_header_name_ok(field->name) && tg_header_value_ok(field->value));
-        if (writable && !is_framing(field->name)) {
+        if (writable && !http_is_framing(field->name)) {
             enum tg_err err = tg_headers_add(out, &exchange->arena, field->name, field->value);
             if (err != TG_OK) {
                 return err;
@@ -59,7 +57,7 @@ static enum tg_err add_given(struct http_exchange *exchange, const struct head *
     return TG_OK;
 }
 
-static enum tg_err write_head(struct http_exchange *exchange, const struct head *head)
+enum tg_err http_write_head(struct http_exchange *exchange, const struct http_head *head)
 {
     struct tg_arena *arena = &exchange->arena;
     struct tg_headers fields = {0};
@@ -73,70 +71,20 @@ static enum tg_err write_head(struct http_exchange *exchange, const struct head 
     if (err == TG_OK && tg_headers_first(&fields, TG_LIT("Date")) == NULL) {
         err = tg_headers_add(&fields, arena, TG_LIT("Date"), http_date(exchange->conn->httpd));
     }
-    struct tg_slice options = connection_options(&fields, head->close);
+    bool upgrade = tg_headers_first(&fields, TG_LIT("Upgrade")) != NULL;
+    struct tg_slice options = http_connection_options(upgrade, head->close);
     if (err == TG_OK) {
         err = tg_headers_add(&fields, arena, TG_LIT("Connection"), options);
     }
     return err == TG_OK ? tg_http1_write_response(&exchange->conn->out, head->status, &fields) : err;
 }
 
-/* Whether the connection ends after the answer, as far as is known now. */
-static bool closes(const struct http_exchange *exchange, bool reusable)
+bool http_closes(const struct http_exchange *exchange, bool reusable)
 {
     const struct http_conn *conn = exchange->conn;
     return exchange->close || conn->close || conn->httpd->draining ||
            conn->httpd->options.limits.keep_alive_timeout_ms == 0 || !reusable ||
            (conn->eof && tg_buf_size(&conn->in) == 0);
-}
-
-/* ---- whole answers ---- */
-
-void http_reply(struct tg_exchange *base, int status, const struct tg_headers *given, struct tg_slice body)
-{
-    struct http_exchange *exchange = http_exchange_of(base);
-    struct http_conn *conn = exchange->conn;
-    assert(exchange->answer == HTTP_ANSWER_NONE);
-    if (conn->transport != NULL) {
-        char digits[TG_U64_TEXT];
-        struct head head = {.status = status, .given = given};
-        enum tg_err err = TG_OK;
-        head.close = closes(exchange, http_body_skip(exchange));
-        if (!has_no_body(status)) {
-            head.length = tg_slice_of_u64(body.len, digits);
-        }
-        if (err == TG_OK) {
-            err = write_head(exchange, &head);
-        }
-        if (err == TG_EINVAL) {
-            head.drop = true;
-            err = write_head(exchange, &head);
-        }
-        if (err == TG_OK && !exchange->head_method && !has_no_body(status)) {
-            err = http_conn_put(conn, &body, 1);
-        }
-        conn->close = head.close;
-        if (err != TG_OK) {
-            tg_log(conn->httpd->options.log, TG_LOG_ERROR, "answer not written", TG_KV_ERR(err));
-            tg_transport_close(conn->transport);
-            conn->transport = NULL;
-        }
-    }
-    http_exchange_free(exchange);
-    http_conn_answered(conn);
-}
-
-void http_reply_lines(struct tg_exchange *base, int status, struct tg_slice lines, struct tg_slice body)
-{
-    struct tg_headers fields = {0};
-    while (lines.len > 0) {
-        struct tg_slice line = tg_slice_cut(lines, '\n', &lines);
-        struct tg_slice value, name = tg_slice_cut(line, ':', &value);
-        if (tg_headers_add(&fields, base->arena, name, tg_slice_trim(tg_slice_head(value, value.len - 1))) !=
-            TG_OK) {
-            break;
-        }
-    }
-    http_reply(base, status, &fields, body);
 }
 
 /* ---- answers as they come ---- */
@@ -160,10 +108,10 @@ static struct tg_slice told_length(int status, const struct tg_headers *given)
 }
 
 /* Where the body of an answer lies on the wire. */
-static enum http_answer frame(const struct http_exchange *exchange, struct head *head, int64_t length,
+static enum http_answer frame(const struct http_exchange *exchange, struct http_head *head, int64_t length,
                               char digits[TG_U64_TEXT])
 {
-    if (exchange->head_method || has_no_body(head->status)) {
+    if (exchange->head_method || http_has_no_body(head->status)) {
         head->length = told_length(head->status, head->given);
         return HTTP_ANSWER_EMPTY;
     }
@@ -194,9 +142,9 @@ enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_hea
     }
     /* A body that is being handed on may well end before the answer does. */
     bool reusable = http_body_flows(exchange) || http_body_at_hand(exchange);
-    struct head head = {.status = status, .given = given, .close = closes(exchange, reusable)};
+    struct http_head head = {.status = status, .given = given, .close = http_closes(exchange, reusable)};
     enum http_answer answer = frame(exchange, &head, length, digits);
-    enum tg_err err = write_head(exchange, &head);
+    enum tg_err err = http_write_head(exchange, &head);
     if (err != TG_OK) {
         return err;
     }
@@ -289,7 +237,7 @@ static void finish(struct http_exchange *exchange, bool whole)
     if (!whole) {
         conn->cut = exchange->answer == HTTP_ANSWER_UNTIL_CLOSE ? HTTP_CUT_RESET : HTTP_CUT_CLOSE;
     }
-    conn->close = closes(exchange, http_body_skip(exchange));
+    conn->close = http_closes(exchange, http_body_skip(exchange));
 }
 
 void http_end(struct tg_exchange *base, bool whole)

@@ -74,8 +74,8 @@ static bool next_content(struct http_exchange *exchange, struct tg_slice *fresh,
 {
     struct http_conn *conn = exchange->conn;
     while (!exchange->body_over) {
-        bool kept = tg_buf_size(&conn->in) > 0;
-        struct tg_slice from = kept ? tg_buf_slice(&conn->in) : *fresh;
+        bool here = exchange->here.len > 0, kept = !here && tg_buf_size(&conn->in) > 0;
+        struct tg_slice from = here ? exchange->here : kept ? tg_buf_slice(&conn->in) : *fresh;
         size_t used = 0;
         if (exchange->decoder.done) {
             finish(exchange, TG_OK);
@@ -95,7 +95,9 @@ static bool next_content(struct http_exchange *exchange, struct tg_slice *fresh,
             finish(exchange, err);
             break;
         }
-        if (kept) {
+        if (here) {
+            exchange->here = tg_slice_from(exchange->here, used);
+        } else if (kept) {
             tg_buf_consume(&conn->in, used);
         } else {
             *fresh = tg_slice_from(*fresh, used);
@@ -119,6 +121,9 @@ static enum tg_err keep(struct http_exchange *exchange, struct tg_slice *fresh)
 static enum tg_err collect(struct http_exchange *exchange, struct tg_slice fresh)
 {
     struct tg_slice content;
+    if (exchange->here.len > 0 && next_content(exchange, &fresh, &content)) {
+        exchange->small_body = content; /* the whole */
+    }
     while (next_content(exchange, &fresh, &content)) {
         bool whole = exchange->decoder.done && tg_buf_size(&exchange->body) == 0;
         enum tg_err err = whole && content.len <= SMALL_BODY
@@ -172,7 +177,7 @@ void http_body_input(struct http_exchange *exchange, struct tg_slice bytes)
 {
     struct http_conn *conn = exchange->conn;
     enum tg_err err = TG_OK;
-    if (!waits(exchange) || tg_buf_size(&conn->in) > 0) {
+    if (!waits(exchange) || exchange->here.len > 0 || tg_buf_size(&conn->in) > 0) {
         err = keep(exchange, &bytes);
     }
     if (err == TG_OK && http_body_flows(exchange)) {
@@ -211,12 +216,25 @@ static bool has_failed(const struct http_exchange *exchange)
     return exchange->body_over && exchange->body_result != TG_OK;
 }
 
+/* What came with the head is the whole body, and is taken as such. */
+static struct tg_slice take_here(struct http_exchange *exchange)
+{
+    struct tg_slice body = exchange->here;
+    exchange->here = TG_EMPTY;
+    exchange->decoder.remaining = 0;
+    exchange->decoder.done = true;
+    return body;
+}
+
 bool http_body_skip(struct http_exchange *exchange)
 {
     struct http_conn *conn = exchange->conn;
     size_t used = 1;
     if (has_failed(exchange)) {
         return false;
+    }
+    if (exchange->here.len > 0) {
+        (void)take_here(exchange);
     }
     while (used > 0 && !exchange->decoder.done && tg_buf_size(&conn->in) > 0) {
         struct tg_slice content;
@@ -236,6 +254,9 @@ bool http_body_at_hand(const struct http_exchange *exchange)
     size_t used = 1;
     if (has_failed(exchange)) {
         return false;
+    }
+    if (exchange->here.len > 0) {
+        return true;
     }
     while (used > 0 && !decoder.done && in.len > 0) {
         if (tg_http1_body_decode(&decoder, in, &used, &content) != TG_OK) {
@@ -266,7 +287,7 @@ static bool ask(struct http_exchange *exchange, uint64_t limit, void *arg)
         return false;
     }
     if (exchange->expect_continue && exchange->answer == HTTP_ANSWER_NONE && !decoder->done &&
-        tg_buf_size(&conn->in) == 0) {
+        exchange->here.len == 0 && tg_buf_size(&conn->in) == 0) {
         if (tg_buf_append(&conn->out, TG_LIT("HTTP/1.1 100 Continue\r\n\r\n")) != TG_OK) {
             finish(exchange, TG_ENOMEM);
             return false;
@@ -299,27 +320,33 @@ bool http_whole_body(struct tg_exchange *base, size_t limit, struct tg_slice *bo
     struct http_exchange *exchange = http_exchange_of(base);
     struct http_conn *conn = exchange->conn;
     const struct tg_http1_body *decoder = &exchange->decoder;
-    struct tg_slice in = tg_buf_slice(&conn->in), content = TG_EMPTY;
+    struct tg_slice content = TG_EMPTY;
     assert(exchange->body_use == HTTP_BODY_UNASKED);
     if (conn->transport == NULL || conn->broken) {
         return false;
     }
     if (!decoder->done) {
-        if (decoder->framing != TG_HTTP1_LENGTH || decoder->remaining > limit ||
-            decoder->remaining > in.len ||
-            tg_arena_copy(&exchange->arena, tg_slice_head(in, (size_t)decoder->remaining), &content) !=
-                TG_OK) {
+        struct tg_slice in = tg_buf_slice(&conn->in);
+        if (decoder->framing != TG_HTTP1_LENGTH || decoder->remaining > limit) {
             return false;
         }
-        tg_buf_consume(&conn->in, content.len);
-        exchange->decoder.remaining = 0;
-        exchange->decoder.done = true;
+        if (exchange->here.len > 0) {
+            content = take_here(exchange);
+        } else if (decoder->remaining <= in.len &&
+                   tg_arena_copy(&exchange->arena, tg_slice_head(in, (size_t)decoder->remaining), &content) ==
+                       TG_OK) {
+            tg_buf_consume(&conn->in, content.len);
+            exchange->decoder.remaining = 0;
+            exchange->decoder.done = true;
+            http_conn_want(conn);
+        } else {
+            return false;
+        }
     }
     exchange->body_use = HTTP_BODY_COLLECTED;
     exchange->body_over = true;
     exchange->body_result = TG_OK;
     exchange->expect_continue = false;
-    http_conn_want(conn);
     *body = content;
     return true;
 }
@@ -328,7 +355,7 @@ bool http_whole_body(struct tg_exchange *base, size_t limit, struct tg_slice *bo
 static bool has_news(const struct http_exchange *exchange)
 {
     const struct http_conn *conn = exchange->conn;
-    return exchange->decoder.done || conn->eof || tg_buf_size(&conn->in) > 0;
+    return exchange->decoder.done || conn->eof || exchange->here.len > 0 || tg_buf_size(&conn->in) > 0;
 }
 
 static void go_on(struct http_exchange *exchange)

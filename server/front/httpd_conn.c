@@ -1,7 +1,8 @@
-/* A connection of the HTTP server: reading heads, time-outs, the end. */
+/* A connection of the HTTP server: its state, what comes to it, time-outs, the end. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/base/alloc.h"
@@ -21,7 +22,8 @@ static bool wants_read(const struct http_conn *conn)
         return true;
     }
     if (conn->state == HTTP_EXCHANGE && http_body_flows(conn->exchange)) {
-        return tg_buf_size(&conn->in) == 0; /* one read's worth, which the handler holds */
+        /* One read's worth, which the handler holds. */
+        return tg_buf_size(&conn->in) == 0 && conn->exchange->here.len == 0;
     }
     return tg_buf_size(&conn->in) < conn->httpd->options.limits.max_head + EARLY_MAX;
 }
@@ -113,94 +115,15 @@ void http_conn_next(struct http_conn *conn)
     conn->state = HTTP_HEAD;
     conn->scanned = 0;
     http_conn_time(conn, &conn->in_due_ms, conn->httpd->options.limits.keep_alive_timeout_ms);
-    tg_task_defer(conn->httpd->options.loop, &conn->resume);
+    if (tg_buf_size(&conn->in) > 0 || conn->eof || conn->close) {
+        tg_task_defer(conn->httpd->options.loop, &conn->resume);
+    } else {
+        tg_buf_free(&conn->in); /* an idle connection holds no buffer */
+    }
     http_conn_want(conn);
 }
 
-/* An answer of our own to what is no request: {"message":"..."} (http-api.md 1.12), then the connection ends.
- * Why, is in the log. */
-static void refuse(struct http_conn *conn, int status)
-{
-    char body[128], head[512];
-    int body_len = snprintf(body, sizeof body, "{\"message\":\"%s\"}", tg_http1_reason(status));
-    int head_len = snprintf(head, sizeof head,
-                            "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-                            "Date: %s\r\nConnection: close\r\n\r\n%s",
-                            status, tg_http1_reason(status), body_len, http_date(conn->httpd).ptr, body);
-    conn->close = true;
-    conn->state = HTTP_WRITE;
-    if (head_len < 0 || (size_t)head_len >= sizeof head ||
-        tg_buf_append(&conn->out, tg_slice_make(head, (size_t)head_len)) != TG_OK) {
-        http_conn_abort(conn);
-        return;
-    }
-    conn->in_due_ms = 0;
-    http_conn_write(conn);
-}
-
 /* ---- reading ---- */
-
-static void hand_over(struct http_conn *conn, const struct tg_http1_request *request, size_t head_len,
-                      struct tg_arena *arena)
-{
-    struct http_exchange *exchange;
-    struct tg_httpd *httpd = conn->httpd;
-    enum tg_err err = http_exchange_new(conn, request, head_len, arena, &exchange);
-    if (err != TG_OK) {
-        tg_arena_reset(arena);
-        refuse(conn, 503);
-        return;
-    }
-    tg_buf_consume(&conn->in, head_len);
-    conn->exchange = exchange;
-    conn->state = HTTP_EXCHANGE;
-    conn->requests++;
-    http_count(&httpd->counters.requests, 1);
-    if (httpd->draining ||
-        (httpd->options.limits.max_requests > 0 && conn->requests >= httpd->options.limits.max_requests)) {
-        exchange->close = true;
-    }
-    conn->in_due_ms = 0;
-    httpd->options.handle(httpd->options.arg, &exchange->base);
-}
-
-/* Looks for a request at the front of the input. */
-static void read_head(struct http_conn *conn)
-{
-    struct tg_httpd *httpd = conn->httpd;
-    const struct tg_httpd_limits *limits = &httpd->options.limits;
-    const struct tg_http1_limits codec = {limits->max_request_line, limits->max_head, limits->max_headers};
-    struct tg_http1_request request;
-    struct tg_http1_fault fault;
-    struct tg_arena arena;
-    size_t head_len;
-    if (tg_buf_size(&conn->in) == 0) {
-        tg_buf_free(&conn->in); /* an idle connection holds no buffer */
-        if (conn->eof || conn->close) {
-            http_conn_abort(conn);
-        }
-        return;
-    }
-    tg_arena_init(&arena, httpd->options.arenas);
-    enum tg_err err = tg_http1_parse_request(tg_buf_slice(&conn->in), &conn->scanned, &codec, &arena,
-                                             &request, &head_len, &fault);
-    if (err == TG_OK) {
-        conn->scanned = 0;
-        hand_over(conn, &request, head_len, &arena);
-        return;
-    }
-    tg_arena_reset(&arena);
-    if (err == TG_EAGAIN && conn->eof) {
-        http_conn_abort(conn);
-    } else if (err == TG_EPROTO) {
-        http_count(&httpd->counters.malformed, 1);
-        tg_log(httpd->options.log, TG_LOG_INFO, "request refused", TG_KV_CSTR("client", conn->source_ip),
-               TG_KV_INT("status", fault.status), TG_KV_CSTR("reason", fault.reason));
-        refuse(conn, fault.status);
-    } else if (err != TG_EAGAIN) {
-        refuse(conn, 503);
-    }
-}
 
 static void on_resume(struct tg_task *task)
 {
@@ -211,7 +134,7 @@ static void on_resume(struct tg_task *task)
         if (tg_buf_size(&conn->in) > 0) {
             http_conn_time(conn, &conn->in_due_ms, conn->httpd->options.limits.header_timeout_ms);
         }
-        read_head(conn);
+        http_head_read(conn);
     }
 }
 
@@ -229,7 +152,7 @@ static void on_eof(struct http_conn *conn)
 {
     conn->eof = true;
     if (conn->state == HTTP_HEAD) {
-        read_head(conn);
+        http_head_read(conn);
     } else if (conn->state == HTTP_LINGER) {
         http_conn_free(conn);
     } else if (conn->state == HTTP_EXCHANGE) {
@@ -258,6 +181,9 @@ static void on_bytes(struct http_conn *conn, struct tg_slice bytes)
         return;
     }
     bool first = conn->state == HTTP_HEAD && tg_buf_size(&conn->in) == 0;
+    if (first && http_head_in_one(conn, bytes)) {
+        return;
+    }
     if (tg_buf_append(&conn->in, bytes) != TG_OK) {
         http_conn_abort(conn);
         return;
@@ -266,7 +192,7 @@ static void on_bytes(struct http_conn *conn, struct tg_slice bytes)
         http_conn_time(conn, &conn->in_due_ms, conn->httpd->options.limits.header_timeout_ms);
     }
     if (conn->state == HTTP_HEAD) {
-        read_head(conn);
+        http_head_read(conn);
     } else {
         http_conn_want(conn);
     }
@@ -343,7 +269,7 @@ static void input_late(struct http_conn *conn)
         http_count(&conn->httpd->counters.timed_out, 1);
     }
     if (in_head) {
-        refuse(conn, 408);
+        http_head_refuse(conn, 408);
     } else if (conn->state == HTTP_EXCHANGE) {
         http_body_fail(conn->exchange, TG_ETIMEOUT);
     } else {
@@ -395,6 +321,7 @@ void http_conn_accept(struct tg_httpd *httpd, int fd, struct tg_tls_context *tls
     conn->secure = tls != NULL;
     conn->in_handshake = conn->secure;
     (void)snprintf(conn->source_ip, sizeof conn->source_ip, "%.*s", TG_FMT(source_ip));
+    conn->source_ip_len = strlen(conn->source_ip);
     tg_buf_init(&conn->in, SIZE_MAX); /* bounded by when reading stops, see want() */
     tg_buf_init(&conn->out, SIZE_MAX);
     tg_timer_init(&conn->timer, on_timer);

@@ -56,42 +56,6 @@ static const struct tg_exchange_ops exchange_ops = {
 
 /* ---- life ---- */
 
-/* Moves a slice of the connection's buffer to the same place in the exchange's copy of it. */
-static void rebase(struct tg_slice *slice, const char *from, size_t len, const char *to)
-{
-    if (slice->ptr != NULL && slice->ptr >= from && slice->ptr <= from + len) {
-        slice->ptr = to + (slice->ptr - from);
-    }
-}
-
-static enum tg_err copy_head(struct http_exchange *exchange, const struct tg_http1_request *request,
-                             size_t head_len)
-{
-    struct tg_exchange *base = &exchange->base;
-    const char *from = tg_buf_slice(&exchange->conn->in).ptr;
-    struct tg_slice copy;
-    enum tg_err err = tg_arena_copy(&exchange->arena, tg_slice_make(from, head_len), &copy);
-    if (err != TG_OK) {
-        return err;
-    }
-    base->method = request->method;
-    base->target = request->target;
-    base->path = request->path;
-    base->query = request->query;
-    base->host = request->host;
-    base->headers = request->headers;
-    rebase(&base->method, from, head_len, copy.ptr);
-    rebase(&base->target, from, head_len, copy.ptr);
-    rebase(&base->path, from, head_len, copy.ptr);
-    rebase(&base->query, from, head_len, copy.ptr);
-    rebase(&base->host, from, head_len, copy.ptr);
-    for (size_t i = 0; i < base->headers.count; i++) {
-        rebase(&base->headers.items[i].name, from, head_len, copy.ptr);
-        rebase(&base->headers.items[i].value, from, head_len, copy.ptr);
-    }
-    return TG_OK;
-}
-
 static int64_t content_length(const struct tg_http1_request *request)
 {
     if (request->framing == TG_HTTP1_CHUNKED) {
@@ -100,14 +64,16 @@ static int64_t content_length(const struct tg_http1_request *request)
     return request->content_length < INT64_MAX ? (int64_t)request->content_length : INT64_MAX;
 }
 
-enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_request *request, size_t head_len,
+enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_request *request,
                               struct tg_arena *arena, struct http_exchange **out)
 {
     struct http_exchange *exchange = tg_arena_zalloc(arena, sizeof *exchange);
     if (exchange == NULL) {
         return TG_ENOMEM;
     }
-    exchange->arena = *arena; /* which holds the head's list of fields, and now the exchange itself */
+    struct tg_exchange *base = &exchange->base;
+    exchange->arena =
+        *arena; /* which holds the head and the list of its fields, and now the exchange itself */
     exchange->conn = conn;
     exchange->close = !request->keep_alive;
     exchange->head_method = tg_slice_eq(request->method, TG_LIT("HEAD"));
@@ -117,24 +83,24 @@ enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_requ
     tg_buf_init(&exchange->body, SIZE_MAX);
     tg_task_init(&exchange->body_task, http_body_task);
     tg_task_init(&exchange->write_task, http_write_task);
-    enum tg_err err = copy_head(exchange, request, head_len);
-    if (err == TG_OK) {
-        err = tg_arena_copy(&exchange->arena, tg_slice_cstr(conn->source_ip), &exchange->base.source_ip);
-    }
-    if (err != TG_OK) {
-        *arena = exchange->arena;
-        return err;
-    }
-    exchange->base.ops = &exchange_ops;
-    exchange->base.arena = &exchange->arena;
-    exchange->base.minor = request->minor;
-    exchange->base.has_body = request->framing != TG_HTTP1_NO_BODY;
-    exchange->base.content_length = content_length(request);
-    exchange->base.can_upgrade = request->minor >= 1;
-    exchange->base.port = conn->port;
-    exchange->base.secure = conn->secure;
-    exchange->base.peer = conn->peer; /* which lives as long as the exchange, also when the client has gone */
-    exchange->base.received_ms = tg_loop_wall_ms(conn->httpd->options.loop);
+    base->ops = &exchange_ops;
+    base->arena = &exchange->arena;
+    base->method = request->method;
+    base->target = request->target;
+    base->path = request->path;
+    base->query = request->query;
+    base->host = request->host;
+    base->headers = request->headers;
+    base->minor = request->minor;
+    base->has_body = request->framing != TG_HTTP1_NO_BODY;
+    base->content_length = content_length(request);
+    base->can_upgrade = request->minor >= 1;
+    /* The connection outlives the exchange, also when the client has gone. */
+    base->source_ip = tg_slice_make(conn->source_ip, conn->source_ip_len);
+    base->port = conn->port;
+    base->secure = conn->secure;
+    base->peer = conn->peer;
+    base->received_ms = tg_loop_wall_ms(conn->httpd->options.loop);
     *out = exchange;
     return TG_OK;
 }

@@ -33,6 +33,8 @@ struct tg_httpd {
     bool draining;
     int64_t date_s; /* second that `date` tells */
     char date[TG_TIME_TEXT_MAX];
+    size_t date_len;
+    char answer[4096];   /* where whole answers are put together */
     char scratch[65536]; /* where sockets are read into */
     struct tg_httpd_counters counters;
     struct http_told refusals; /* newcomer.c: what of it is in the log */
@@ -85,6 +87,7 @@ struct http_exchange {
     bool body_over; /* its end is known: body_result; the handler is told by body_task at the latest */
     enum tg_err body_result;
     uint64_t body_limit, body_taken;
+    struct tg_slice here;       /* the whole of it, undecoded, in the arena: it came with the head */
     struct tg_buf body;         /* collected */
     struct tg_slice small_body; /* instead, in the arena; empty: not so */
     void (*body_done)(void *arg, enum tg_err err, struct tg_slice body);
@@ -124,6 +127,7 @@ struct http_conn {
     bool broken; /* writing failed, or the connection is to be cut: `resume` tells the handler */
     uint16_t port;
     char source_ip[64];
+    size_t source_ip_len;
 };
 
 /* ---- httpd_conn.c ---- */
@@ -157,6 +161,9 @@ void http_conn_next(struct http_conn *conn);
  * exchange is under way. TG_ENOMEM. */
 enum { HTTP_PIECES = TG_TRANSPORT_PIECES - 1 };
 enum tg_err http_conn_put(struct http_conn *conn, const struct tg_slice *pieces, size_t count) TG_MUST_CHECK;
+/* Writes these bytes at once if nothing is before them, and queues what the socket leaves; http_conn_answered
+ * follows. TG_ENOMEM. */
+enum tg_err http_conn_put_now(struct http_conn *conn, struct tg_slice bytes) TG_MUST_CHECK;
 /* Writes what the socket takes of conn->out. While an exchange is under way nobody is called and the
  * connection stays; otherwise, once all is out, the connection goes on or is gone. */
 void http_conn_write(struct http_conn *conn);
@@ -165,10 +172,21 @@ void http_conn_writable(struct http_conn *conn);
 /* What is queued has waited for its time. */
 void http_conn_write_late(struct http_conn *conn);
 
+/* ---- httpd_head.c ---- */
+
+/* These bytes are the first since the last request: true: they held a whole head, and the handler was called;
+ * what follows the head is where the handler's calls find it. False: nothing was done, and the bytes are to
+ * be kept and read by http_head_read. */
+bool http_head_in_one(struct http_conn *conn, struct tg_slice bytes);
+/* Looks for a request at the front of conn->in. The handler may be called. */
+void http_head_read(struct http_conn *conn);
+/* Answers this status, and ends the connection. */
+void http_head_refuse(struct http_conn *conn, int status);
+
 /* ---- httpd_exchange.c ---- */
 
-/* The request at the front of conn->in, whose head was read. */
-enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_request *request, size_t head_len,
+/* Takes the arena, in which the request's head lies. On failure it stays the caller's. */
+enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_request *request,
                               struct tg_arena *arena, struct http_exchange **out) TG_MUST_CHECK;
 void http_exchange_free(struct http_exchange *exchange);
 static inline struct http_exchange *http_exchange_of(struct tg_exchange *base)
@@ -201,15 +219,35 @@ bool http_whole_body(struct tg_exchange *base, size_t limit, struct tg_slice *bo
 void http_take_body(struct tg_exchange *base, uint64_t limit, const struct tg_body_events *events, void *arg);
 void http_hold_body(struct tg_exchange *base, bool hold);
 
-/* ---- httpd_answer.c, httpd_tunnel.c ---- */
+/* ---- httpd_answer.c ---- */
 
-void http_reply(struct tg_exchange *base, int status, const struct tg_headers *given, struct tg_slice body);
-void http_reply_lines(struct tg_exchange *base, int status, struct tg_slice lines, struct tg_slice body);
+/* How a head is made. */
+struct http_head {
+    int status;
+    const struct tg_headers *given;
+    struct tg_slice length; /* Content-Length; NULL pointer: none */
+    bool chunked, close;
+    bool drop; /* leave out fields that cannot be written; otherwise they fail the whole, TG_EINVAL */
+};
+/* Queues it. */
+enum tg_err http_write_head(struct http_exchange *exchange, const struct http_head *head) TG_MUST_CHECK;
+/* Fields that say how an answer lies on the wire: the front door's own. */
+bool http_is_framing(struct tg_slice name);
+bool http_has_no_body(int status);
+/* The value of Connection. */
+struct tg_slice http_connection_options(bool upgrade, bool close);
+/* Whether the connection ends after the answer, as far as is known now. */
+bool http_closes(const struct http_exchange *exchange, bool reusable);
 enum tg_err http_start(struct tg_exchange *base, int status, const struct tg_headers *given,
                        int64_t length) TG_MUST_CHECK;
 enum tg_err http_send(struct tg_exchange *base, struct tg_slice bytes) TG_MUST_CHECK;
 void http_end(struct tg_exchange *base, bool whole);
 void http_write_task(struct tg_task *task);
+
+/* ---- httpd_reply.c, httpd_tunnel.c ---- */
+
+void http_reply(struct tg_exchange *base, int status, const struct tg_headers *given, struct tg_slice body);
+void http_reply_lines(struct tg_exchange *base, int status, struct tg_slice lines, struct tg_slice body);
 enum tg_err http_tunnel(struct tg_exchange *base, const struct tg_headers *headers,
                         const struct tg_body_events *events, void *arg) TG_MUST_CHECK;
 void http_shut(struct tg_exchange *base);

@@ -144,6 +144,20 @@ enum tg_err http_conn_put(struct http_conn *conn, const struct tg_slice *pieces,
     return TG_OK;
 }
 
+enum tg_err http_conn_put_now(struct http_conn *conn, struct tg_slice bytes)
+{
+    size_t put = 0;
+    if (tg_buf_size(&conn->out) == 0 && !conn->blocked && !conn->broken) {
+        enum tg_err err = tg_transport_write(conn->transport, bytes, &put);
+        if (err != TG_OK && err != TG_EAGAIN) {
+            http_conn_break(conn);
+            return TG_OK;
+        }
+        http_count(&conn->httpd->counters.bytes_out, put);
+    }
+    return put < bytes.len ? tg_buf_append(&conn->out, tg_slice_from(bytes, put)) : TG_OK;
+}
+
 void http_conn_write(struct http_conn *conn)
 {
     while (tg_buf_size(&conn->out) > 0 && !conn->blocked && !conn->broken) {

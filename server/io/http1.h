@@ -96,6 +96,11 @@ enum tg_err tg_http1_body_decode(struct tg_http1_body *body, struct tg_slice in,
 bool tg_http1_idempotent(struct tg_slice method);
 /* The standard reason phrase, or "Unknown". */
 const char *tg_http1_reason(int status);
+/* The status line, CR LF included; empty where the standard has no reason phrase. */
+struct tg_slice tg_http1_status_line(int status);
+/* Writes one field line at `at`: where it ends, or NULL: it would not end before `end`, or cannot be written.
+ */
+char *tg_http1_put_field(char *at, const char *end, const struct tg_header *field);
 /* Writers. TG_EINVAL when a name, a value, the method or the target could not be read back (CR, LF, NUL,
  * blanks in the wrong place): then nothing was appended. The caller supplies framing fields (Content-Length,
  * Connection). */

@@ -1,5 +1,5 @@
-/* Writing of heads: everything is looked at and counted first, so that a head is appended whole or not at
- * all. */
+/* Writing of heads: each field is looked at and copied at once, into room for all of them; a head is appended
+ * whole or not at all. */
 #include "server/io/http1_private.h"
 
 enum { FIELD_EXTRA = 4, FIRST_STATUS = 100, LAST_STATUS = 999 };
@@ -73,6 +73,19 @@ const char *tg_http1_reason(int status)
     }
 }
 
+struct tg_slice tg_http1_status_line(int status)
+{
+    switch (status) {
+#define X(number, phrase)                                                                                    \
+    case number:                                                                                             \
+        return TG_LIT("HTTP/1.1 " #number " " phrase "\r\n");
+        REASON_TABLE(X)
+#undef X
+    default:
+        return TG_EMPTY;
+    }
+}
+
 bool tg_http1_idempotent(struct tg_slice method)
 {
     static const struct tg_slice methods[] = {
@@ -135,23 +148,17 @@ static inline bool all_of(struct tg_slice text, bool (*eight)(const char *text),
     return all_in(tg_slice_from(text, at), class);
 }
 
-/* Bytes that the fields and the empty line take, or 0 when one of them cannot be written. */
-static size_t fields_size(const struct tg_headers *headers)
+/* Bytes that the fields and the empty line take at most. */
+static size_t fields_room(const struct tg_headers *headers)
 {
     size_t size = 2;
     for (size_t i = 0; i < headers->count; i++) {
-        struct tg_slice name = headers->items[i].name;
-        struct tg_slice value = headers->items[i].value;
-        if (name.len == 0 || !all_of(name, eight_of_name, TG_HTTP1_TOKEN) ||
-            !all_of(value, eight_of_value, TG_HTTP1_VALUE)) {
-            return 0;
-        }
-        size += name.len + value.len + FIELD_EXTRA;
+        size += headers->items[i].name.len + headers->items[i].value.len + FIELD_EXTRA;
     }
     return size;
 }
 
-static char *put(char *at, struct tg_slice bytes)
+static inline char *put(char *at, struct tg_slice bytes)
 {
     if (bytes.len > 0) {
         memcpy(at, bytes.ptr, bytes.len);
@@ -159,28 +166,70 @@ static char *put(char *at, struct tg_slice bytes)
     return at + bytes.len;
 }
 
+static inline bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static inline bool can_be_written(const struct tg_header *field)
+{
+    return field->name.len > 0 && all_of(field->name, eight_of_name, TG_HTTP1_TOKEN) &&
+           all_of(field->value, eight_of_value, TG_HTTP1_VALUE);
+}
+
+static inline char *put_field(char *at, const struct tg_header *field)
+{
+    struct tg_slice value = field->value;
+    if (value.len > 0 && (is_blank(value.ptr[0]) || is_blank(value.ptr[value.len - 1]))) {
+        value = tg_slice_trim(value);
+    }
+    at = put(at, field->name);
+    at = put(at, TG_LIT(": "));
+    at = put(at, value);
+    return put(at, TG_LIT("\r\n"));
+}
+
+char *tg_http1_put_field(char *at, const char *end, const struct tg_header *field)
+{
+    size_t room = (size_t)(end - at);
+    bool fits = field->name.len < room && field->value.len < room &&
+                field->name.len + field->value.len + FIELD_EXTRA <= room;
+    return fits && can_be_written(field) ? put_field(at, field) : NULL;
+}
+
+/* NULL: one of them cannot be written. */
 static char *put_fields(char *at, const struct tg_headers *headers)
 {
     for (size_t i = 0; i < headers->count; i++) {
-        at = put(at, headers->items[i].name);
-        at = put(at, TG_LIT(": "));
-        at = put(at, tg_slice_trim(headers->items[i].value));
-        at = put(at, TG_LIT("\r\n"));
+        if (!can_be_written(&headers->items[i])) {
+            return NULL;
+        }
+        at = put_field(at, &headers->items[i]);
     }
     return put(at, TG_LIT("\r\n"));
+}
+
+/* What was written from `space` up to `end`; NULL: nothing. */
+static enum tg_err commit(struct tg_buf *out, const char *space, const char *end)
+{
+    if (end == NULL) {
+        return TG_EINVAL;
+    }
+    tg_buf_commit(out, (size_t)(end - space));
+    return TG_OK;
 }
 
 enum tg_err tg_http1_write_request(struct tg_buf *out, struct tg_slice method, struct tg_slice target,
                                    const struct tg_headers *headers)
 {
-    size_t size = fields_size(headers);
-    if (size == 0 || method.len == 0 || !all_in(method, TG_HTTP1_TOKEN) || target.len == 0 ||
+    if (method.len == 0 || !all_in(method, TG_HTTP1_TOKEN) || target.len == 0 ||
         !all_in(target, TG_HTTP1_TARGET)) {
         return TG_EINVAL;
     }
     struct tg_slice version = TG_LIT(" HTTP/1.1\r\n");
     char *space;
-    enum tg_err err = tg_buf_reserve(out, size + method.len + 1 + target.len + version.len, &space);
+    enum tg_err err =
+        tg_buf_reserve(out, fields_room(headers) + method.len + 1 + target.len + version.len, &space);
     if (err != TG_OK) {
         return err;
     }
@@ -188,31 +237,27 @@ enum tg_err tg_http1_write_request(struct tg_buf *out, struct tg_slice method, s
     at = put(at, TG_LIT(" "));
     at = put(at, target);
     at = put(at, version);
-    at = put_fields(at, headers);
-    tg_buf_commit(out, (size_t)(at - space));
-    return TG_OK;
+    return commit(out, space, put_fields(at, headers));
 }
 
 enum tg_err tg_http1_write_response(struct tg_buf *out, int status, const struct tg_headers *headers)
 {
-    size_t size = fields_size(headers);
-    if (size == 0 || status < FIRST_STATUS || status > LAST_STATUS) {
+    if (status < FIRST_STATUS || status > LAST_STATUS) {
         return TG_EINVAL;
     }
-    struct tg_slice version = TG_LIT("HTTP/1.1 ");
-    char digits[4] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10),
-                      ' '};
-    struct tg_slice reason = tg_slice_cstr(tg_http1_reason(status));
+    char unknown[] = "HTTP/1.1 000 Unknown\r\n";
+    struct tg_slice line = tg_http1_status_line(status);
+    if (line.len == 0) {
+        char *digits = unknown + 9;
+        digits[0] = (char)('0' + status / 100);
+        digits[1] = (char)('0' + status / 10 % 10);
+        digits[2] = (char)('0' + status % 10);
+        line = tg_slice_make(unknown, sizeof unknown - 1);
+    }
     char *space;
-    enum tg_err err = tg_buf_reserve(out, size + version.len + sizeof digits + reason.len + 2, &space);
+    enum tg_err err = tg_buf_reserve(out, fields_room(headers) + line.len, &space);
     if (err != TG_OK) {
         return err;
     }
-    char *at = put(space, version);
-    at = put(at, tg_slice_make(digits, sizeof digits));
-    at = put(at, reason);
-    at = put(at, TG_LIT("\r\n"));
-    at = put_fields(at, headers);
-    tg_buf_commit(out, (size_t)(at - space));
-    return TG_OK;
+    return commit(out, space, put_fields(put(space, line), headers));
 }
