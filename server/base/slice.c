@@ -5,10 +5,52 @@ static unsigned char lower(char c)
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 }
 
+/* Whether eight bytes are the same but for the case of letters. */
+static bool eight_alike(uint64_t a, uint64_t b)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = ones * 0x80;
+    uint64_t differ = a ^ b;
+    if ((differ & ~(ones * 0x20)) != 0) {
+        return false;
+    }
+    uint64_t low = (a | ones * 0x20) & ~tops;
+    uint64_t letters = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x80 - 'z' - 1)) & ~a & tops;
+    return (differ << 2 & ~letters) == 0;
+}
+
+static uint64_t load8(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Four bytes from the front and four from the end of four to eight. */
+static uint64_t load4to8(const char *at, size_t len)
+{
+    uint32_t front, back;
+    memcpy(&front, at, sizeof front);
+    memcpy(&back, at + len - sizeof back, sizeof back);
+    return (uint64_t)front << 32 | back;
+}
+
 bool tg_slice_eq_nocase(struct tg_slice a, struct tg_slice b)
 {
+    enum { FOUR = 4, EIGHT = 8 };
     if (a.len != b.len) {
         return false;
+    }
+    if (a.len >= EIGHT) {
+        size_t last = a.len - EIGHT;
+        for (size_t i = 0; i < last; i += EIGHT) {
+            if (!eight_alike(load8(a.ptr + i), load8(b.ptr + i))) {
+                return false;
+            }
+        }
+        return eight_alike(load8(a.ptr + last), load8(b.ptr + last));
+    }
+    if (a.len >= FOUR) {
+        return eight_alike(load4to8(a.ptr, a.len), load4to8(b.ptr, a.len));
     }
     for (size_t i = 0; i < a.len; i++) {
         if (lower(a.ptr[i]) != lower(b.ptr[i])) {

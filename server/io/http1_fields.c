@@ -1,48 +1,6 @@
 /* The part of a head that requests and responses share: its end, its fields. */
 #include "server/io/http1_private.h"
 
-enum {
-    T = TG_HTTP1_TOKEN,
-    V = TG_HTTP1_VALUE,
-    G = TG_HTTP1_TARGET,
-    H = TG_HTTP1_HOST,
-    X = TG_HTTP1_HEX,
-    ALL = T | V | G | H
-};
-
-const unsigned char tg_http1_classes[256] = {
-    ['\t'] = V,
-    [' '] = V,
-    ['!'] = ALL,
-    ['"'] = V | G,
-    ['#'] = T | V,
-    ['$' ... '\''] = ALL,
-    ['(' ... ')'] = V | G | H,
-    ['*' ... '+'] = ALL,
-    [','] = V | G | H,
-    ['-' ... '.'] = ALL,
-    ['/'] = V | G,
-    ['0' ... '9'] = ALL | X,
-    [':'] = V | G,
-    [';'] = V | G | H,
-    ['<'] = V | G,
-    ['='] = V | G | H,
-    ['>' ... '@'] = V | G,
-    ['A' ... 'F'] = ALL | X,
-    ['G' ... 'Z'] = ALL,
-    ['[' ... ']'] = V | G,
-    ['^'] = T | V | G,
-    ['_'] = ALL,
-    ['`'] = T | V | G,
-    ['a' ... 'f'] = ALL | X,
-    ['g' ... 'z'] = ALL,
-    ['{'] = V | G,
-    ['|'] = T | V | G,
-    ['}'] = V | G,
-    ['~'] = ALL,
-    [0x80 ... 0xff] = V,
-};
-
 enum tg_err tg_http1_refuse(struct tg_http1_fault *fault, int status, const char *reason)
 {
     *fault = (struct tg_http1_fault){status, reason};
@@ -107,52 +65,28 @@ enum tg_err tg_http1_parse_version(const char *at, int *minor, struct tg_http1_f
     return TG_OK;
 }
 
-/* The first byte from `at` on that may not stand in a value; a head ends in CR LF, so there is one. Eight
- * bytes at a time while none of them is below 0x20 or 0x7f. */
-static const char *skip_value(const char *at, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t highs = ones * 0x80;
-    while (end - at >= 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        uint64_t below_space = (word - ones * 0x20) & ~word;
-        uint64_t is_del = ((word ^ ones * 0x7f) - ones) & ~(word ^ ones * 0x7f);
-        if (((below_space | is_del) & highs) != 0) {
-            break;
-        }
-        at += 8;
-    }
-    while (tg_http1_is(*at, TG_HTTP1_VALUE)) {
-        at++;
-    }
-    return at;
-}
-
 /* One field line at *at, which is left behind its CR LF. */
 static enum tg_err parse_line(const char **at, const char *end, struct tg_header *out,
                               struct tg_http1_fault *fault)
 {
     const char *name = *at;
-    const char *p = name;
-    while (tg_http1_is(*p, TG_HTTP1_TOKEN)) {
-        p++;
-    }
+    const char *p = tg_http1_skip_name(name, end);
+    char next = tg_http1_look(p, end);
     if (p == name) {
-        bool folded = *p == ' ' || *p == '\t';
+        bool folded = next == ' ' || next == '\t';
         return tg_http1_refuse(fault, 400, folded ? "folded field line" : "field line without a name");
     }
-    if (*p != ':') {
+    if (next != ':') {
         return tg_http1_refuse(fault, 400, "malformed field name");
     }
     struct tg_slice name_slice = tg_slice_make(name, (size_t)(p - name));
     p++;
-    while (*p == ' ' || *p == '\t') {
+    while (p < end && (*p == ' ' || *p == '\t')) {
         p++;
     }
     const char *value = p;
-    p = skip_value(p, end);
-    if (p[0] != '\r' || p[1] != '\n') {
+    p = tg_http1_skip_value(p, end);
+    if (end - p < 2 || p[0] != '\r' || p[1] != '\n') {
         return tg_http1_refuse(fault, 400, "control character in a field value");
     }
     *at = p + 2;
@@ -255,14 +189,14 @@ static enum tg_err note_field(struct tg_http1_fields *out, const struct tg_heade
     return TG_OK;
 }
 
-enum tg_err tg_http1_parse_fields(const char *at, const char *end, int minor, size_t limit,
+enum tg_err tg_http1_parse_fields(const char **at, const char *end, int minor, size_t limit,
                                   struct tg_arena *arena, struct tg_http1_fields *out,
                                   struct tg_http1_fault *fault)
 {
     *out = (struct tg_http1_fields){0};
-    while (*at != '\r' || at[1] != '\n') {
+    while (end - *at < 2 || (*at)[0] != '\r' || (*at)[1] != '\n') {
         struct tg_header field;
-        enum tg_err err = parse_line(&at, end, &field, fault);
+        enum tg_err err = parse_line(at, end, &field, fault);
         if (err == TG_OK) {
             err = note_field(out, &field, minor, fault);
         }
@@ -276,6 +210,7 @@ enum tg_err tg_http1_parse_fields(const char *at, const char *end, int minor, si
             return err;
         }
     }
+    *at += 2;
     if (out->has_length && out->has_coding) {
         return tg_http1_refuse(fault, 400, "both content length and transfer coding");
     }

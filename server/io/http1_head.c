@@ -93,37 +93,33 @@ static enum tg_err parse_target(struct tg_http1_request *out, struct tg_http1_fa
     return ok ? TG_OK : tg_http1_refuse(fault, 400, "malformed request target");
 }
 
-/* method SP target SP version CR LF; *rest is what follows. */
-static enum tg_err parse_request_line(const char *at, struct tg_http1_request *out, const char **rest,
+/* method SP target SP version CR LF; *at is left behind it. Reads nothing from `end` on. */
+static enum tg_err parse_request_line(const char **at, const char *end, struct tg_http1_request *out,
                                       struct tg_http1_fault *fault)
 {
-    const char *p = at;
-    while (tg_http1_is(*p, TG_HTTP1_TOKEN)) {
+    const char *p = *at;
+    while (tg_http1_is(tg_http1_look(p, end), TG_HTTP1_TOKEN)) {
         p++;
     }
-    out->method = tg_slice_make(at, (size_t)(p - at));
-    if (out->method.len == 0 || *p != ' ') {
+    out->method = tg_slice_make(*at, (size_t)(p - *at));
+    if (out->method.len == 0 || tg_http1_look(p, end) != ' ') {
         return tg_http1_refuse(fault, 400, "malformed method");
     }
     if (out->method.len > METHOD_MAX) {
         return tg_http1_refuse(fault, 501, "method too long");
     }
     const char *target = ++p;
-    while (tg_http1_is(*p, TG_HTTP1_TARGET)) {
-        p++;
-    }
+    p = tg_http1_skip_target(p, end);
     out->target = tg_slice_make(target, (size_t)(p - target));
-    if (out->target.len == 0 || *p != ' ') {
+    if (out->target.len == 0 || tg_http1_look(p, end) != ' ') {
         return tg_http1_refuse(fault, 400, "malformed request target");
     }
     const char *version = ++p;
-    while (tg_http1_is(*p, TG_HTTP1_TARGET)) {
-        p++;
-    }
-    if (p - version != VERSION_LEN || p[0] != '\r' || p[1] != '\n') {
+    p = tg_http1_skip_target(p, end);
+    if (p - version != VERSION_LEN || end - p < 2 || p[0] != '\r' || p[1] != '\n') {
         return tg_http1_refuse(fault, 400, "malformed protocol version");
     }
-    *rest = p + 2;
+    *at = p + 2;
     enum tg_err err = tg_http1_parse_version(version, &out->minor, fault);
     return err == TG_OK ? parse_target(out, fault) : err;
 }
@@ -169,29 +165,32 @@ static enum tg_err find_start(struct tg_slice bytes, size_t *start, struct tg_ht
     return TG_OK;
 }
 
-enum tg_err tg_http1_parse_request(struct tg_slice bytes, size_t *scanned,
-                                   const struct tg_http1_limits *limits, struct tg_arena *arena,
-                                   struct tg_http1_request *out, size_t *head_len,
-                                   struct tg_http1_fault *fault)
+/* What a head takes must be within the limits, which hold for what tg_http1_find_end has found. */
+static bool fits(const struct tg_http1_limits *limits, size_t line, size_t head)
+{
+    return line <= limits->line && head <= limits->head;
+}
+
+/* Reads a head that starts at `start` and is whole within the bytes. What is not whole is refused as if it
+ * were wrong. */
+static enum tg_err read_request(struct tg_slice bytes, size_t start, const struct tg_http1_limits *limits,
+                                struct tg_arena *arena, struct tg_http1_request *out, size_t *head_len,
+                                struct tg_http1_fault *fault)
 {
     struct tg_http1_request request = {0};
     struct tg_http1_fields fields;
-    size_t start = 0;
-    size_t end = 0;
-    const char *rest = NULL;
-    enum tg_err err = find_start(bytes, &start, fault);
-    if (err == TG_OK) {
-        err = tg_http1_find_end(bytes, start, scanned, limits, &end, fault);
+    const char *at = bytes.ptr + start, *end = bytes.ptr + bytes.len;
+    enum tg_err err = parse_request_line(&at, end, &request, fault);
+    if (err != TG_OK) {
+        return err;
     }
-    if (err == TG_OK) {
-        err = parse_request_line(bytes.ptr + start, &request, &rest, fault);
-    }
-    if (err == TG_OK) {
-        err =
-            tg_http1_parse_fields(rest, bytes.ptr + end, request.minor, limits->count, arena, &fields, fault);
-    }
+    size_t line = (size_t)(at - bytes.ptr) - start - 2;
+    err = tg_http1_parse_fields(&at, end, request.minor, limits->count, arena, &fields, fault);
     if (err == TG_OK) {
         err = check_host(&fields, &request, fault);
+    }
+    if (err == TG_OK && !fits(limits, line, (size_t)(at - bytes.ptr))) {
+        err = tg_http1_refuse(fault, 431, "head too large");
     }
     if (err != TG_OK) {
         return err;
@@ -204,15 +203,43 @@ enum tg_err tg_http1_parse_request(struct tg_slice bytes, size_t *scanned,
                                           : TG_HTTP1_NO_BODY;
     request.content_length = fields.content_length;
     *out = request;
-    *head_len = end;
+    *head_len = (size_t)(at - bytes.ptr);
     return TG_OK;
 }
 
+/* Most heads come whole and are right. Such a one is read at once, without looking for its end before:
+ * whatever could be read has the line ends that tg_http1_find_end asks for, and no others. Where that fails,
+ * what comes first counts: the end, a wrong line end before it, or a limit; and then what is wrong up to
+ * there. */
+enum tg_err tg_http1_parse_request(struct tg_slice bytes, size_t *scanned,
+                                   const struct tg_http1_limits *limits, struct tg_arena *arena,
+                                   struct tg_http1_request *out, size_t *head_len,
+                                   struct tg_http1_fault *fault)
+{
+    size_t start = 0, end = 0;
+    enum tg_err err = find_start(bytes, &start, fault);
+    if (err != TG_OK) {
+        return err;
+    }
+    if (*scanned == 0) {
+        err = read_request(bytes, start, limits, arena, out, head_len, fault);
+        if (err != TG_EPROTO) {
+            return err;
+        }
+    }
+    err = tg_http1_find_end(bytes, start, scanned, limits, &end, fault);
+    return err == TG_OK ? read_request(tg_slice_head(bytes, end), start, limits, arena, out, head_len, fault)
+                        : err;
+}
+
 /* version SP 3DIGIT [ SP reason ] CR LF; servers that leave out the last blank are many. */
-static enum tg_err parse_status_line(struct tg_slice head, struct tg_http1_response *out, const char **rest,
+static enum tg_err parse_status_line(const char **at, const char *end, struct tg_http1_response *out,
                                      struct tg_http1_fault *fault)
 {
-    struct tg_slice line = tg_slice_head(head, tg_slice_find(head, '\n') - 1);
+    struct tg_slice bytes = tg_slice_make(*at, (size_t)(end - *at));
+    struct tg_slice line = tg_slice_head(bytes, tg_slice_find(bytes, '\n'));
+    bool whole = line.len < bytes.len && tg_slice_ends(line, TG_LIT("\r"));
+    line = tg_slice_head(line, whole ? line.len - 1 : 0);
     if (line.len < VERSION_LEN + 4 || line.ptr[VERSION_LEN] != ' ') {
         return tg_http1_refuse(fault, 400, "malformed status line");
     }
@@ -221,12 +248,12 @@ static enum tg_err parse_status_line(struct tg_slice head, struct tg_http1_respo
     struct tg_slice reason = tg_slice_from(line, VERSION_LEN + 4);
     bool blank = reason.len > 0 && reason.ptr[0] == ' ';
     if (tg_slice_to_u64(digits, &status) != TG_OK || status < 100 || blank != (reason.len > 0) ||
-        !tg_header_value_ok(reason)) {
+        tg_http1_skip_value(reason.ptr, reason.ptr + reason.len) != reason.ptr + reason.len) {
         return tg_http1_refuse(fault, 400, "malformed status line");
     }
     out->status = (int)status;
     out->reason = tg_slice_from(reason, 1);
-    *rest = line.ptr + line.len + 2;
+    *at = line.ptr + line.len + 2;
     return tg_http1_parse_version(line.ptr, &out->minor, fault);
 }
 
@@ -243,28 +270,23 @@ static enum tg_http1_framing response_framing(int status, struct tg_slice method
     return fields->has_length ? TG_HTTP1_LENGTH : TG_HTTP1_UNTIL_CLOSE;
 }
 
-enum tg_err tg_http1_parse_response(struct tg_slice bytes, size_t *scanned,
-                                    const struct tg_http1_limits *limits, struct tg_slice method,
-                                    struct tg_arena *arena, struct tg_http1_response *out, size_t *head_len,
-                                    struct tg_http1_fault *fault)
+/* As read_request. */
+static enum tg_err read_response(struct tg_slice bytes, const struct tg_http1_limits *limits,
+                                 struct tg_slice method, struct tg_arena *arena,
+                                 struct tg_http1_response *out, size_t *head_len,
+                                 struct tg_http1_fault *fault)
 {
     struct tg_http1_response response = {0};
     struct tg_http1_fields fields;
-    size_t end = 0;
-    const char *rest = NULL;
-    if (bytes.len == 0) {
-        return TG_EAGAIN;
+    const char *at = bytes.ptr, *end = bytes.ptr + bytes.len;
+    enum tg_err err = parse_status_line(&at, end, &response, fault);
+    if (err != TG_OK) {
+        return err;
     }
-    if (bytes.ptr[0] != 'H') {
-        return tg_http1_refuse(fault, 400, "not an HTTP response");
-    }
-    enum tg_err err = tg_http1_find_end(bytes, 0, scanned, limits, &end, fault);
-    if (err == TG_OK) {
-        err = parse_status_line(tg_slice_head(bytes, end), &response, &rest, fault);
-    }
-    if (err == TG_OK) {
-        err = tg_http1_parse_fields(rest, bytes.ptr + end, response.minor, limits->count, arena, &fields,
-                                    fault);
+    size_t line = (size_t)(at - bytes.ptr) - 2;
+    err = tg_http1_parse_fields(&at, end, response.minor, limits->count, arena, &fields, fault);
+    if (err == TG_OK && !fits(limits, line, (size_t)(at - bytes.ptr))) {
+        err = tg_http1_refuse(fault, 431, "head too large");
     }
     if (err != TG_OK) {
         return err;
@@ -276,6 +298,32 @@ enum tg_err tg_http1_parse_response(struct tg_slice bytes, size_t *scanned,
     response.has_length = fields.has_length;
     response.content_length = fields.content_length;
     *out = response;
-    *head_len = end;
+    *head_len = (size_t)(at - bytes.ptr);
     return TG_OK;
+}
+
+/* In the same two ways as requests. */
+enum tg_err tg_http1_parse_response(struct tg_slice bytes, size_t *scanned,
+                                    const struct tg_http1_limits *limits, struct tg_slice method,
+                                    struct tg_arena *arena, struct tg_http1_response *out, size_t *head_len,
+                                    struct tg_http1_fault *fault)
+{
+    size_t end = 0;
+    enum tg_err err;
+    if (bytes.len == 0) {
+        return TG_EAGAIN;
+    }
+    if (bytes.ptr[0] != 'H') {
+        return tg_http1_refuse(fault, 400, "not an HTTP response");
+    }
+    if (*scanned == 0) {
+        err = read_response(bytes, limits, method, arena, out, head_len, fault);
+        if (err != TG_EPROTO) {
+            return err;
+        }
+    }
+    err = tg_http1_find_end(bytes, 0, scanned, limits, &end, fault);
+    return err == TG_OK
+               ? read_response(tg_slice_head(bytes, end), limits, method, arena, out, head_len, fault)
+               : err;
 }

@@ -20,6 +20,18 @@ static inline bool tg_http1_is(char c, unsigned char class)
     return (tg_http1_classes[(unsigned char)c] & class) != 0;
 }
 
+/* The byte at `p`, or NUL, which is in no class, from `end` on. */
+static inline char tg_http1_look(const char *p, const char *end)
+{
+    return p < end ? *p : '\0';
+}
+
+/* Where a run ends that began at `at`: the first byte of another kind, or `end`. Eight bytes are looked at at
+ * a time, and then one by one. */
+const char *tg_http1_skip_name(const char *at, const char *end);
+const char *tg_http1_skip_value(const char *at, const char *end);
+const char *tg_http1_skip_target(const char *at, const char *end);
+
 /* Fills *fault and returns TG_EPROTO. */
 enum tg_err tg_http1_refuse(struct tg_http1_fault *fault, int status, const char *reason) TG_MUST_CHECK;
 
@@ -40,9 +52,9 @@ struct tg_http1_fields {
     bool close, keep_alive; /* Connection options */
     bool expect_continue;
 };
-/* `at` is the first byte behind the first line, `end` the one behind the empty line, as found by
- * tg_http1_find_end. */
-enum tg_err tg_http1_parse_fields(const char *at, const char *end, int minor, size_t limit,
+/* *at is the first byte behind the first line, and left behind the empty one. Reads nothing from `end` on:
+ * what is not whole there is refused as if it were wrong. */
+enum tg_err tg_http1_parse_fields(const char **at, const char *end, int minor, size_t limit,
                                   struct tg_arena *arena, struct tg_http1_fields *out,
                                   struct tg_http1_fault *fault) TG_MUST_CHECK;
 bool tg_http1_keep_alive(const struct tg_http1_fields *fields, int minor);

@@ -36,6 +36,35 @@ static void equality_compares_bytes_and_lengths(void **state)
     assert_true(tg_slice_eq_nocase(TG_EMPTY, TG_LIT("")));
 }
 
+static int plain_lower(int c)
+{
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+/* Every two bytes, at every place of texts of every length: alike if they are but for a letter's case. */
+static void case_is_ignored_of_letters_alone(void **state)
+{
+    enum { LONGEST = 19 };
+    (void)state;
+    for (size_t len = 1; len <= LONGEST; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int pair = 0; pair < 256 * 256; pair++) {
+                char a[LONGEST], b[LONGEST];
+                int x = pair / 256, y = pair % 256;
+                if ((x ^ y) != 0x20 && pair % 7 != 0) {
+                    continue;
+                }
+                memset(a, 'k', len);
+                memset(b, pair % 2 == 0 ? 'k' : 'K', len);
+                a[at] = (char)x;
+                b[at] = (char)y;
+                assert_int_equal(tg_slice_eq_nocase(tg_slice_make(a, len), tg_slice_make(b, len)),
+                                 plain_lower(x) == plain_lower(y));
+            }
+        }
+    }
+}
+
 static void secrets_compare_like_others(void **state)
 {
     (void)state;
@@ -143,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(literals_keep_their_nul_bytes),
         cmocka_unit_test(equality_compares_bytes_and_lengths),
+        cmocka_unit_test(case_is_ignored_of_letters_alone),
         cmocka_unit_test(secrets_compare_like_others),
         cmocka_unit_test(order_is_that_of_unsigned_bytes),
         cmocka_unit_test(prefixes_and_suffixes),
