@@ -15,6 +15,11 @@ void tg_uuid_make(struct tg_rng *rng, char out[TG_UUID_LEN + 1]);
  * a new `Root=1-{seconds}-{random}`; NUL-terminated. */
 void tg_trace_id_make(struct tg_rng *rng, const struct tg_headers *headers, int64_t wall_ms,
                       char out[TG_TRACE_ID_MAX]);
+/* All three at once, for a management call, from one draw of random bytes: the UUID and the request id
+ * without a NUL; the length of the trace id. */
+size_t tg_call_ids_make(struct tg_rng *rng, const struct tg_headers *headers, int64_t wall_ms,
+                        char uuid[TG_UUID_LEN], char request_id[TG_REQUEST_ID_LEN],
+                        char trace_id[TG_TRACE_ID_MAX]);
 /* What an HTTP back end of an HTTP API gets instead (http-api.md 1.9): `Self=1-{seconds}-{random}` in front
  * of the fields of that trace id, in the place of a Self of theirs. TG_ENOMEM. */
 enum tg_err tg_trace_hop_make(struct tg_rng *rng, struct tg_slice trace_id, int64_t wall_ms,

@@ -32,6 +32,9 @@ struct tg_slice locate_host(struct tg_slice host, char buffer[LOCATE_HOST_MAX])
 static const struct locate_name *find_wildcard(const struct tg_locator *locator, struct tg_slice host)
 {
     char wildcard[LOCATE_HOST_MAX + 1];
+    if (locator->names.count == 0) {
+        return NULL;
+    }
     size_t dot = tg_slice_find(host, '.');
     if (dot == 0 || dot == host.len || host.ptr[0] == '[') {
         return NULL;
@@ -46,7 +49,7 @@ static const struct locate_name *find_wildcard(const struct tg_locator *locator,
 
 /* A path cut behind its first segment. */
 struct cut {
-    struct tg_slice segment; /* decoded, in `text`; empty when it is too long for any name */
+    struct tg_slice segment; /* decoded, perhaps in `text`; empty when it is too long for any name */
     struct tg_slice base;    /* the segment with the slash before it, as on the wire */
     struct tg_slice rest;    /* begins with `/`, or is empty */
     char text[SEGMENT_MAX];
@@ -62,7 +65,9 @@ static void cut_path(struct tg_slice path, struct cut *out)
     }
     size_t len = tg_slice_find(tg_slice_from(path, 1), '/');
     struct tg_slice raw = tg_slice_make(path.ptr + 1, len);
-    if (len <= sizeof out->text) {
+    if (len <= sizeof out->text && tg_slice_find(raw, '%') == len) {
+        out->segment = raw;
+    } else if (len <= sizeof out->text) {
         out->segment = tg_slice_make(out->text, tg_percent_decode_into(out->text, raw, false));
     }
     out->base = tg_slice_head(path, 1 + len);
@@ -189,19 +194,21 @@ static void locate_by_path(const struct tg_locate_api *websocket, const struct t
 {
     struct cut cut;
     cut_path(path, &cut);
+    if (http == NULL) {
+        if (websocket != NULL) {
+            locate_websocket(websocket, &cut, named_stage(websocket, &cut), out);
+        }
+        return;
+    }
     if (websocket != NULL) {
         struct tg_location found = *out;
-        size_t stage = named_stage(websocket, &cut);
-        locate_websocket(websocket, &cut, stage, &found);
-        bool is_its_own = found.stage != TG_LOCATE_NO_STAGE && (upgrade || is_connections(found.path));
-        if (http == NULL || is_its_own) {
+        locate_websocket(websocket, &cut, named_stage(websocket, &cut), &found);
+        if (found.stage != TG_LOCATE_NO_STAGE && (upgrade || is_connections(found.path))) {
             *out = found;
             return;
         }
     }
-    if (http != NULL) {
-        locate_http(http, &cut, out);
-    }
+    locate_http(http, &cut, out);
 }
 
 /* The API of each protocol that a host reaches: by `hosts`, by its apiId, as the only one. */

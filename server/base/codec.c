@@ -135,38 +135,32 @@ enum tg_err tg_base64url_decode(struct tg_slice text, void *bytes, size_t len)
     return decode64(text, '-', '_', bytes, &spare);
 }
 
-/* Four bytes at once: each half of one in a byte of its own, then what makes a digit of each. */
-static size_t hex_words(const unsigned char *in, size_t len, char *out)
+/* Sixteen bytes at once: the halves of each, by turns, then what makes a digit of each. */
+enum { HEX_STEP = 16 };
+typedef unsigned char hex_vector __attribute__((vector_size(HEX_STEP)));
+
+static inline void put_hex(hex_vector halves, char *out)
 {
-    size_t at = 0;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    const uint64_t ones = 0x0101010101010101u;
-    for (; len - at >= sizeof(uint32_t); at += sizeof(uint32_t)) {
-        uint32_t four;
-        memcpy(&four, in + at, sizeof four);
-        uint64_t halves = four;
-        halves = (halves | halves << 16) & 0x0000ffff0000ffffu;
-        halves = (halves | halves << 8) & 0x00ff00ff00ff00ffu;
-        halves = (halves >> 4 | halves << 8) & (ones * 0x0f);
-        uint64_t letters = (halves + ones * 6) >> 4 & ones; /* those above 9 */
-        uint64_t digits = halves + ones * '0' + letters * ('a' - '0' - 10);
-        memcpy(out + 2 * at, &digits, sizeof digits);
-    }
-#else
-    (void)in;
-    (void)len;
-    (void)out;
-#endif
-    return at;
+    const unsigned char to_letter = 'a' - '0' - 10;
+    halves += '0' + ((hex_vector)(halves > 9) & to_letter);
+    memcpy(out, &halves, sizeof halves);
 }
 
 void tg_hex_encode(const void *bytes, size_t len, char *out)
 {
     static const char digits[] = "0123456789abcdef";
     const unsigned char *in = bytes;
-    size_t done = hex_words(in, len, out);
-    out += 2 * done;
-    for (size_t i = done; i < len; i++) {
+    for (; len >= HEX_STEP; len -= HEX_STEP, in += HEX_STEP, out += 2 * HEX_STEP) {
+        hex_vector whole;
+        memcpy(&whole, in, sizeof whole);
+        hex_vector high = whole >> 4, low = whole & 0x0f;
+        put_hex(__builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+                out);
+        put_hex(
+            __builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+            out + HEX_STEP);
+    }
+    for (size_t i = 0; i < len; i++) {
         *out++ = digits[in[i] >> 4];
         *out++ = digits[in[i] & 0x0f];
     }
@@ -204,17 +198,12 @@ enum tg_err tg_percent_encode(struct tg_buf *out, struct tg_slice bytes, bool ke
     return TG_OK;
 }
 
-/* The value of a hexadecimal digit, or 16. */
-static unsigned digit16(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return (unsigned)(c - '0');
-    }
-    if (c >= 'a' && c <= 'f') {
-        return (unsigned)(c - 'a') + 10;
-    }
-    return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
-}
+/* The value of a hexadecimal digit, and one; 0 of anything else. */
+static const unsigned char digits16[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 size_t tg_percent_decode_into(char *out, struct tg_slice text, bool plus_is_space)
 {
@@ -224,14 +213,18 @@ size_t tg_percent_decode_into(char *out, struct tg_slice text, bool plus_is_spac
         memcpy(to, text.ptr, plain);
         to += plain;
     }
-    for (size_t i = plain; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c == '%' && text.len - i > 2 && digit16(text.ptr[i + 1]) < 16 && digit16(text.ptr[i + 2]) < 16) {
-            *to++ = (char)(digit16(text.ptr[i + 1]) << 4 | digit16(text.ptr[i + 2]));
-            i += 2;
-        } else {
-            *to++ = c == '+' && plus_is_space ? ' ' : c;
+    const char *at = text.len > 0 ? text.ptr + plain : NULL, *end = tg_slice_from(text, text.len).ptr;
+    while (at < end) {
+        char c = *at++;
+        if (c == '%' && end - at >= 2) {
+            unsigned high = digits16[(unsigned char)at[0]], low = digits16[(unsigned char)at[1]];
+            if (high > 0 && low > 0) {
+                *to++ = (char)((high - 1) << 4 | (low - 1));
+                at += 2;
+                continue;
+            }
         }
+        *to++ = c == '+' && plus_is_space ? ' ' : c;
     }
     return (size_t)(to - out);
 }

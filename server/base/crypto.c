@@ -176,9 +176,8 @@ void tg_rng_seed(struct tg_rng *rng, uint64_t seed)
     }
 }
 
-uint64_t tg_rng_next(struct tg_rng *rng)
+static inline uint64_t next(uint64_t s[4])
 {
-    uint64_t *s = rng->state;
     uint64_t result = rotate(s[1] * 5, 7) * 9;
     uint64_t shifted = s[1] << 17;
     s[2] ^= s[0];
@@ -190,14 +189,23 @@ uint64_t tg_rng_next(struct tg_rng *rng)
     return result;
 }
 
+uint64_t tg_rng_next(struct tg_rng *rng)
+{
+    return next(rng->state);
+}
+
 void tg_rng_fill(struct tg_rng *rng, void *out, size_t len)
 {
     unsigned char *to = out;
-    while (len > 0) {
-        uint64_t word = tg_rng_next(rng);
-        size_t part = len < sizeof word ? len : sizeof word;
-        memcpy(to, &word, part);
-        to += part;
-        len -= part;
+    uint64_t state[4], word;
+    memcpy(state, rng->state, sizeof state); /* where it need not be written back for each word */
+    for (; len >= sizeof word; len -= sizeof word, to += sizeof word) {
+        word = next(state);
+        memcpy(to, &word, sizeof word);
     }
+    if (len > 0) {
+        word = next(state);
+        memcpy(to, &word, len);
+    }
+    memcpy(rng->state, state, sizeof state);
 }

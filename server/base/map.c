@@ -62,6 +62,9 @@ static struct tg_map_entry **find_link(const struct tg_map *map, struct tg_slice
 
 void *tg_map_get(const struct tg_map *map, struct tg_slice key)
 {
+    if (map->count == 0) {
+        return NULL;
+    }
     struct tg_map_entry **link = find_link(map, key, hash_key(map, key));
     return link != NULL && *link != NULL ? (*link)->value : NULL;
 }

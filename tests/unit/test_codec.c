@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "server/base/codec.h"
 
@@ -109,6 +110,21 @@ static void hex_is_lower_case(void **state)
     char text[8];
     tg_hex_encode("\x00\x9f\xA0\xff", 4, text);
     assert_memory_equal(text, "009fa0ff", 8);
+    /* Any length, any byte; nothing behind the digits is written. */
+    unsigned char bytes[256];
+    char all[2 * sizeof bytes + 1], one[3];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (unsigned char)(i * 167);
+    }
+    for (size_t len = 0; len <= sizeof bytes; len++) {
+        memset(all, '#', sizeof all);
+        tg_hex_encode(bytes, len, all);
+        for (size_t i = 0; i < len; i++) {
+            (void)snprintf(one, sizeof one, "%02x", bytes[i]);
+            assert_memory_equal(all + 2 * i, one, 2);
+        }
+        assert_int_equal(all[2 * len], '#');
+    }
 }
 
 static void percent_encoding_keeps_unreserved_bytes_alone(void **state)
