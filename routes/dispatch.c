@@ -43,6 +43,26 @@ static bool match_below(struct tg_slice path, struct tg_slice *id)
     return true;
 }
 
+static void serve_call(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage_name,
+                       struct tg_slice id, struct tg_exchange *exchange)
+{
+    struct tg_call_lane lane = tg_management_lane(api, stage_name);
+    tg_management_serve(engine, &lane, id, exchange);
+}
+
+/* Where the call goes depends on nothing but the host and what stands before the id (routes/locate.c), so
+ * that the next one of the kind takes the same lane. A custom domain's may depend on what follows. */
+static void serve_first_call(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage_name,
+                             struct tg_slice id, struct tg_exchange *exchange)
+{
+    struct tg_call_lane lane = tg_management_lane(api, stage_name), *kept = &lane;
+    if (id.ptr != NULL) {
+        struct tg_slice before = tg_slice_head(exchange->path, (size_t)(id.ptr - exchange->path.ptr));
+        kept = tg_lane_keep_call(engine, exchange->host, before, &lane);
+    }
+    tg_management_serve(engine, kept, id, exchange);
+}
+
 static void dispatch_websocket(struct tg_engine *engine, const struct tg_location *location,
                                struct tg_exchange *exchange)
 {
@@ -54,11 +74,11 @@ static void dispatch_websocket(struct tg_engine *engine, const struct tg_locatio
     }
     if (location->is_custom) {
         if (location->stage != TG_LOCATE_NO_STAGE && match_below(location->path, &id)) {
-            tg_management_serve(engine, api, api->stages.items[location->stage].stage_name, id, exchange);
+            serve_call(engine, api, api->stages.items[location->stage].stage_name, id, exchange);
             return;
         }
     } else if (tg_management_match(api, exchange->path, &stage_name, &id)) {
-        tg_management_serve(engine, api, stage_name, id, exchange);
+        serve_first_call(engine, api, stage_name, id, exchange);
         return;
     }
     serve_websocket(engine, api, stage, exchange);
@@ -85,6 +105,12 @@ static void dispatch_http(struct tg_engine *engine, const struct tg_location *lo
 void tg_dispatch(struct tg_engine *engine, struct tg_exchange *exchange)
 {
     struct tg_location location;
+    struct tg_slice id;
+    struct tg_call_lane *lane = tg_lane_of_call(engine, exchange->host, exchange->path, &id);
+    if (lane != NULL) {
+        tg_management_serve(engine, lane, id, exchange);
+        return;
+    }
     tg_locate(engine->model->locator, exchange->host, exchange->path, tg_handshake_wanted(exchange),
               &location);
     if (location.api != NULL && location.is_http) {

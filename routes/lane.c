@@ -47,6 +47,7 @@ static struct tg_lanes *lanes_of(struct tg_engine *engine)
     struct tg_lanes *lanes = &engine->lanes;
     if (lanes->model != engine->model) {
         memset(lanes->table, 0, sizeof lanes->table);
+        memset(lanes->calls, 0, sizeof lanes->calls);
         lanes->model = engine->model;
         lanes->account = tg_throttle_account_limit(engine->throttles, engine->model);
     }
@@ -76,4 +77,53 @@ const struct tg_lane *tg_lane_of(const struct tg_request *request)
     struct tg_engine *engine = request->engine;
     return request->model == engine->model ? tg_lane_at(engine, request->api, request->stage, request->route)
                                            : NULL;
+}
+
+/* ---- management calls ---- */
+
+/* By how host and path begin, which is where those of several APIs and stages differ. */
+static struct tg_call_lane *call_place(struct tg_lanes *lanes, struct tg_slice host, struct tg_slice path)
+{
+    uint64_t mixed = host.len, word = 0;
+    if (host.len >= sizeof word) {
+        memcpy(&word, host.ptr, sizeof word);
+    } else {
+        memcpy(&word, host.ptr, host.len);
+    }
+    mixed = (mixed ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    memcpy(&word, path.ptr, sizeof word);
+    mixed = (mixed ^ mixed >> 32 ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return &lanes->calls[mixed >> 60];
+}
+
+struct tg_call_lane *tg_lane_of_call(struct tg_engine *engine, struct tg_slice host, struct tg_slice path,
+                                     struct tg_slice *id)
+{
+    if (host.len == 0 || path.len < sizeof(uint64_t)) {
+        return NULL;
+    }
+    struct tg_call_lane *lane = call_place(lanes_of(engine), host, path);
+    if (lane->path_len == 0 || path.len < lane->path_len || host.len != lane->host_len ||
+        memcmp(lane->text, host.ptr, host.len) != 0 ||
+        memcmp(lane->text + host.len, path.ptr, lane->path_len) != 0) {
+        return NULL;
+    }
+    *id = tg_slice_from(path, lane->path_len);
+    return lane;
+}
+
+struct tg_call_lane *tg_lane_keep_call(struct tg_engine *engine, struct tg_slice host, struct tg_slice before,
+                                       struct tg_call_lane *lane)
+{
+    if (lane->nowhere || host.len == 0 || before.len < sizeof(uint64_t) ||
+        host.len + before.len > TG_CALL_LANE_TEXT) {
+        return lane;
+    }
+    struct tg_call_lane *kept = call_place(lanes_of(engine), host, before);
+    *kept = *lane;
+    kept->host_len = host.len;
+    kept->path_len = before.len;
+    memcpy(kept->text, host.ptr, host.len);
+    memcpy(kept->text + host.len, before.ptr, before.len);
+    return kept;
 }

@@ -6,12 +6,6 @@
 
 enum { PAYLOAD_MAX = 131072 };
 
-static const struct tg_slice verbs[] = {
-    [TG_PUSH_POST] = TG_LIT_INIT("POST"),
-    [TG_PUSH_GET] = TG_LIT_INIT("GET"),
-    [TG_PUSH_DELETE] = TG_LIT_INIT("DELETE"),
-};
-
 /* ---- the path ---- */
 
 static bool is_connections(struct tg_slice segment)
@@ -37,16 +31,42 @@ bool tg_management_match(const struct tg_api *api, struct tg_slice path, struct 
     return false;
 }
 
+struct tg_call_lane tg_management_lane(const struct tg_api *api, struct tg_slice stage)
+{
+    struct tg_call_lane lane = {
+        .api = api,
+        .has_stage = stage.len > 0,
+        .nowhere = tg_slice_find(stage, '/') < stage.len || api->stages.count == 0,
+    };
+    if (!lane.nowhere) {
+        lane.stage = lane.has_stage ? tg_api_stage(api, stage) : &api->stages.items[0];
+    }
+    return lane;
+}
+
 /* ---- the end ---- */
+
+static struct tg_route_metrics *series_of(struct management_call *call)
+{
+    struct tg_call_lane *lane = call->lane;
+    if (lane != NULL && lane->series != NULL) {
+        return lane->series;
+    }
+    struct tg_route_metrics *series =
+        tg_metrics_series(call->engine->metrics, call->api->api_id, call->stage->stage_name,
+                          TG_LIT("POST /@connections/{connectionId}"));
+    if (lane != NULL) {
+        lane->series = series;
+    }
+    return series;
+}
 
 static void count(struct management_call *call)
 {
     if (call->stage == NULL || call->verb != TG_PUSH_POST) {
         return;
     }
-    struct tg_route_metrics *series =
-        tg_metrics_series(call->engine->metrics, call->api->api_id, call->stage->stage_name,
-                          TG_LIT("POST /@connections/{connectionId}"));
+    struct tg_route_metrics *series = series_of(call);
     if (call->error == MANAGEMENT_OK) {
         tg_metric_add(&series->messages_out, 1);
         tg_metric_add(&series->metered_out, tg_metered(call->body.len));
@@ -55,50 +75,45 @@ static void count(struct management_call *call)
     }
 }
 
-/* Answers and ends the call. */
-static void reply(struct management_call *call, int status, struct tg_headers *headers, struct tg_slice body)
+/* Answers with the first `lines` bytes of the lines, and ends the call. */
+static void reply(struct management_call *call, int status, size_t lines, struct tg_slice body)
 {
     struct tg_exchange *exchange = call->exchange;
-    struct tg_model *model = call->model;
+    struct tg_model *held = call->waits ? call->model : NULL;
     call->status = status;
     count(call);
     if (call->stage != NULL && call->stage->access_log != NULL && management_log(call) != TG_OK) {
         tg_log(call->engine->log, TG_LOG_ERROR, "access log's row lost", TG_KV("api", call->api->api_id));
     }
-    tg_list_remove(&call->node);
-    exchange->ops->reply(exchange, status, headers, body); /* the call is gone */
-    tg_model_unref(model);
-}
-
-static void succeed(struct management_call *call, int status, struct tg_slice body)
-{
-    struct tg_headers headers;
-    management_headers(call, &headers);
-    reply(call, status, &headers, body);
+    if (call->waits) {
+        tg_list_remove(&call->node);
+    }
+    exchange->ops->reply_lines(exchange, status, tg_slice_make(call->lines, lines), body);
+    if (held != NULL) { /* the call is gone */
+        tg_model_unref(held);
+    }
 }
 
 /* error_type and message are those of the table unless the call has its own. */
 static void fail(struct management_call *call, enum management_error error)
 {
-    struct tg_headers headers;
+    size_t lines = call->lines_len;
     struct tg_slice body = TG_EMPTY;
     struct tg_slice type = call->error_type.len > 0 ? call->error_type : management_error_type(error);
     struct tg_slice message = call->message.len > 0 ? call->message : management_message(error);
     call->error = error;
     call->message = message;
-    management_headers(call, &headers);
     if (error == MANAGEMENT_TOO_LARGE) {
-        headers.count = 0;
+        lines = 0;
         type = call->model->management.error_type_on_413 ? type : TG_EMPTY;
     }
-    enum tg_err err = message.len > 0 ? management_error_body(call, message, &body) : TG_OK;
-    if (err == TG_OK && type.len > 0) {
-        err = tg_headers_add(&headers, call->exchange->arena, TG_LIT("x-amzn-ErrorType"), type);
-    }
-    if (err != TG_OK) {
+    if (message.len > 0 && management_error_body(call, message, &body) != TG_OK) {
         body = TG_EMPTY;
     }
-    reply(call, management_status(error), &headers, body);
+    if (type.len > 0) {
+        lines = management_type_line(call, lines, type);
+    }
+    reply(call, management_status(error), lines, body);
 }
 
 static void fail_for(struct management_call *call, enum tg_err err)
@@ -108,20 +123,52 @@ static void fail_for(struct management_call *call, enum tg_err err)
     fail(call, MANAGEMENT_FAILED);
 }
 
-/* ---- the push ---- */
+/* ---- what goes on in a later call ---- */
 
-static void pushed(void *arg, enum tg_push_outcome outcome, const struct tg_push_info *info)
+static void end_aborted(struct tg_task *task)
+{
+    fail(TG_CONTAINER(task, struct management_call, end), MANAGEMENT_UNREACHABLE);
+}
+
+/* A frame not written yet is withdrawn: the caller will not know that it was sent. */
+static void on_abort(void *arg)
 {
     struct management_call *call = arg;
+    call->aborted = true;
+    if (call->op != NULL) {
+        tg_push_cancel(call->op);
+        call->op = NULL;
+        tg_task_defer(call->engine->loop, &call->end);
+    }
+}
+
+/* The model may be replaced meanwhile, the lane may be taken, and the client may go. */
+static void wait_for_more(struct management_call *call)
+{
+    if (!call->waits) {
+        call->waits = true;
+        call->lane = NULL;
+        call->model = tg_model_ref(call->model);
+        tg_task_init(&call->end, end_aborted);
+        tg_list_append(&call->engine->calls, &call->node);
+        call->exchange->on_abort = on_abort;
+        call->exchange->abort_arg = call;
+    }
+}
+
+/* ---- the push ---- */
+
+static void conclude(struct management_call *call, enum tg_push_outcome outcome,
+                     const struct tg_push_info *info)
+{
     struct tg_slice body = TG_EMPTY;
-    call->op = NULL;
     switch (outcome) {
     case TG_PUSH_DONE:
         if (info != NULL && management_info_body(call->exchange->arena, info, &body) != TG_OK) {
             fail_for(call, TG_ENOMEM);
             return;
         }
-        succeed(call, call->verb == TG_PUSH_DELETE ? 204 : 200, body);
+        reply(call, call->verb == TG_PUSH_DELETE ? 204 : 200, call->lines_len, body);
         return;
     case TG_PUSH_GONE:
         fail(call, MANAGEMENT_GONE);
@@ -136,6 +183,13 @@ static void pushed(void *arg, enum tg_push_outcome outcome, const struct tg_push
         break;
     }
     fail_for(call, TG_ENOMEM);
+}
+
+static void pushed(void *arg, enum tg_push_outcome outcome, const struct tg_push_info *info)
+{
+    struct management_call *call = arg;
+    call->op = NULL;
+    conclude(call, outcome, info);
 }
 
 static void push(struct management_call *call)
@@ -155,7 +209,13 @@ static void push(struct management_call *call)
         request.close_code = 1000;
         request.close_reason = TG_LIT("Connection Closed Normally");
     }
+    enum tg_push_outcome outcome;
+    if (err == TG_OK && tg_push_now(call->engine->push, &request, &outcome)) {
+        conclude(call, outcome, NULL);
+        return;
+    }
     if (err == TG_OK) {
+        wait_for_more(call);
         err = tg_push_start(call->engine->push, &request, pushed, call, &call->op);
     }
     if (err == TG_EBUSY) {
@@ -180,12 +240,37 @@ static enum tg_err verify(struct management_call *call, struct tg_sigv4_result *
         .service = TG_LIT("execute-api"),
         .now_ms = tg_loop_wall_ms(call->engine->loop),
     };
-    *out = (struct tg_sigv4_result){.outcome = TG_SIGV4_OK};
-    if (call->model->management.auth == TG_MANAGEMENT_NONE) {
-        return TG_OK;
-    }
     return tg_sigv4_verify(&request, tg_credential_lookup, call->model, &call->engine->signing_keys,
                            exchange->arena, out);
+}
+
+static bool is_throttled(struct management_call *call)
+{
+    struct tg_engine *engine = call->engine;
+    uint64_t now = tg_loop_now_ms(engine->loop);
+    return !(call->model == engine->model ? tg_throttle_take(tg_lane_account(engine), now)
+                                          : tg_throttle_account(engine->throttles, call->model, now));
+}
+
+/* What the signature says, which the checks of id and stage come before unless there is none at all. */
+static enum tg_err check_signer(struct management_call *call, const struct tg_sigv4_result *signature,
+                                enum management_error *out)
+{
+    bool allowed = true;
+    enum tg_err err = TG_OK;
+    if (signature->outcome != TG_SIGV4_OK) {
+        *out = MANAGEMENT_SIGNATURE;
+        call->error_type = tg_sigv4_error_type(signature->outcome);
+        return tg_sigv4_message(signature, call->exchange->arena, &call->message);
+    }
+    call->credential = signature->identity;
+    if (call->credential != NULL) {
+        err = management_allowed(call, &allowed, &call->message);
+    }
+    if (!allowed) {
+        *out = MANAGEMENT_DENIED;
+    }
+    return err;
 }
 
 /* MANAGEMENT_OK, or why not; anything but TG_OK is a fault of the gateway. */
@@ -193,101 +278,81 @@ static enum tg_err check(struct management_call *call, enum management_error *ou
 {
     struct tg_arena *arena = call->exchange->arena;
     struct tg_sigv4_result signature;
-    bool allowed = true;
+    bool is_signed = call->model->management.auth != TG_MANAGEMENT_NONE;
     enum tg_err err = tg_percent_decode(arena, call->raw_id, false, &call->id);
-    if (err == TG_OK) {
+    if (err == TG_OK && is_signed) {
         err = verify(call, &signature);
     }
     if (err != TG_OK) {
         return err;
     }
     *out = MANAGEMENT_OK;
-    const struct tg_stage *stage =
-        call->stage_name.len > 0 ? tg_api_stage(call->api, call->stage_name) : &call->api->stages.items[0];
-    if (signature.outcome == TG_SIGV4_MISSING_TOKEN) {
-        call->stage = stage;
+    if (is_signed && signature.outcome == TG_SIGV4_MISSING_TOKEN) {
+        call->stage = call->found;
     } else if (tg_push_check_id(call->engine->push, call->id) != TG_OK) {
-        call->stage = stage;
+        call->stage = call->found;
         *out = MANAGEMENT_BAD_ID;
         return tg_arena_printf(arena, &call->message, "Invalid connectionId: %.*s", TG_FMT(call->id));
-    } else if (stage == NULL) {
+    } else if (call->found == NULL) {
         *out = MANAGEMENT_NO_STAGE;
         return TG_OK;
     }
-    call->stage = stage;
-    if (signature.outcome != TG_SIGV4_OK) {
-        *out = MANAGEMENT_SIGNATURE;
-        call->error_type = tg_sigv4_error_type(signature.outcome);
-        return tg_sigv4_message(&signature, arena, &call->message);
+    call->stage = call->found;
+    if (is_signed) {
+        err = check_signer(call, &signature, out);
     }
-    call->credential = signature.identity;
-    if (call->credential != NULL) {
-        err = management_allowed(call, &allowed, &call->message);
-    }
-    if (!allowed) {
-        *out = MANAGEMENT_DENIED;
-    } else if (!tg_throttle_account(call->engine->throttles, call->model,
-                                    tg_loop_now_ms(call->engine->loop))) {
+    if (err == TG_OK && *out == MANAGEMENT_OK && is_throttled(call)) {
         *out = MANAGEMENT_LIMIT;
     }
     return err;
 }
 
-static void body_read(void *arg, enum tg_err err, struct tg_slice body)
+static void go_on(struct management_call *call, enum tg_err err)
 {
-    struct management_call *call = arg;
     enum management_error error = MANAGEMENT_OK;
-    call->body = body;
-    if (err == TG_ELIMIT) {
-        fail(call, MANAGEMENT_TOO_LARGE);
-        return;
-    }
-    if (err == TG_OK && !call->aborted) {
+    if (err == TG_OK) {
         err = check(call, &error);
         if (err == TG_OK && error == MANAGEMENT_OK) {
             push(call);
             return;
         }
     }
-    if (err == TG_OK && error != MANAGEMENT_OK) {
+    if (err == TG_OK) {
         fail(call, error);
     } else if (err == TG_ENOMEM) {
         fail_for(call, err);
     } else {
         /* After a time-out and after chunking that cannot be read; when the client has gone nobody hears it.
          */
-        reply(call, err == TG_ETIMEOUT ? 408 : 400, &(struct tg_headers){0}, TG_EMPTY);
+        reply(call, err == TG_ETIMEOUT ? 408 : 400, 0, TG_EMPTY);
     }
+}
+
+static void body_read(void *arg, enum tg_err err, struct tg_slice body)
+{
+    struct management_call *call = arg;
+    call->body = body;
+    if (err == TG_ELIMIT) {
+        fail(call, MANAGEMENT_TOO_LARGE);
+        return;
+    }
+    go_on(call, err == TG_OK && call->aborted ? TG_ECLOSED : err);
 }
 
 /* ---- the start ---- */
 
-static void end_aborted(struct tg_task *task)
-{
-    fail(TG_CONTAINER(task, struct management_call, end), MANAGEMENT_UNREACHABLE);
-}
-
-/* A frame not written yet is withdrawn: the caller will not know that it was sent. */
-static void on_abort(void *arg)
-{
-    struct management_call *call = arg;
-    call->aborted = true;
-    if (call->op != NULL) {
-        tg_push_cancel(call->op);
-        call->op = NULL;
-        tg_task_defer(call->engine->loop, &call->end);
-    }
-}
-
 static bool find_verb(struct tg_slice method, enum tg_push_verb *out)
 {
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (tg_slice_eq(method, verbs[i])) {
-            *out = (enum tg_push_verb)i;
-            return true;
-        }
+    if (tg_slice_eq(method, TG_LIT("POST"))) {
+        *out = TG_PUSH_POST;
+    } else if (tg_slice_eq(method, TG_LIT("GET"))) {
+        *out = TG_PUSH_GET;
+    } else if (tg_slice_eq(method, TG_LIT("DELETE"))) {
+        *out = TG_PUSH_DELETE;
+    } else {
+        return false;
     }
-    return false;
+    return true;
 }
 
 static bool is_binary(const struct tg_api *api, const struct tg_headers *headers)
@@ -304,46 +369,52 @@ static struct tg_slice route_of(const struct management_call *call)
 {
     struct tg_slice rest;
     struct tg_slice path = tg_slice_from(call->exchange->path, 1);
-    if (call->stage_name.len > 0) {
+    if (call->has_stage) {
         (void)tg_slice_cut(path, '/', &rest);
         return rest;
     }
     return path;
 }
 
-void tg_management_serve(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage,
-                         struct tg_slice id, struct tg_exchange *exchange)
+static void find_nothing(struct management_call *call)
 {
-    struct management_call *call = tg_arena_zalloc(exchange->arena, sizeof *call);
+    if (tg_arena_printf(call->exchange->arena, &call->message,
+                        "No method found matching route %.*s for http method %.*s", TG_FMT(route_of(call)),
+                        TG_FMT(call->exchange->method)) != TG_OK) {
+        call->message = TG_LIT("Not Found");
+    }
+    fail(call, MANAGEMENT_NO_METHOD);
+}
+
+void tg_management_serve(struct tg_engine *engine, struct tg_call_lane *lane, struct tg_slice id,
+                         struct tg_exchange *exchange)
+{
+    struct management_call *call = tg_arena_alloc(exchange->arena, sizeof *call);
     if (call == NULL) {
         exchange->ops->reply(exchange, 500, &(struct tg_headers){0}, TG_EMPTY);
         return;
     }
+    memset(call, 0, offsetof(struct management_call, lines_len));
     call->engine = engine;
     call->exchange = exchange;
-    call->model = tg_model_ref(engine->model);
-    call->api = api;
-    call->stage_name = stage;
+    call->model = engine->model;
+    call->lane = lane;
+    call->api = lane->api;
+    call->found = lane->stage;
+    call->has_stage = lane->has_stage;
     call->raw_id = id;
-    tg_request_id_make(&engine->rng, call->gateway_id);
-    tg_uuid_make(&engine->rng, call->request_id);
-    tg_trace_id_make(&engine->rng, &exchange->headers, exchange->received_ms, call->trace_id);
-    tg_task_init(&call->end, end_aborted);
-    tg_list_append(&engine->calls, &call->node);
-    bool has_verb = find_verb(exchange->method, &call->verb);
-    if (!has_verb || id.len == 0 || tg_slice_find(id, '/') < id.len ||
-        tg_slice_find(stage, '/') < stage.len || api->stages.count == 0) {
-        if (tg_arena_printf(exchange->arena, &call->message,
-                            "No method found matching route %.*s for http method %.*s",
-                            TG_FMT(route_of(call)), TG_FMT(exchange->method)) != TG_OK) {
-            call->message = TG_LIT("Not Found");
-        }
-        fail(call, MANAGEMENT_NO_METHOD);
+    management_lines(call);
+    if (!find_verb(exchange->method, &call->verb) || id.len == 0 || tg_slice_find(id, '/') < id.len ||
+        lane->nowhere) {
+        find_nothing(call);
         return;
     }
-    call->binary = is_binary(api, &exchange->headers);
-    exchange->on_abort = on_abort;
-    exchange->abort_arg = call;
+    call->binary = is_binary(lane->api, &exchange->headers);
+    if (exchange->ops->body_at_hand(exchange, PAYLOAD_MAX, &call->body)) {
+        go_on(call, TG_OK);
+        return;
+    }
+    wait_for_more(call);
     exchange->ops->read_body(exchange, PAYLOAD_MAX, body_read, call);
 }
 

@@ -11,9 +11,11 @@
  * parts. Paths of a wrong shape (a stage named twice, no id) are taken too: they are answered with 404. */
 bool tg_management_match(const struct tg_api *api, struct tg_slice path, struct tg_slice *stage,
                          struct tg_slice *id);
-/* Takes the exchange. */
-void tg_management_serve(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage,
-                         struct tg_slice id, struct tg_exchange *exchange);
+/* Where the calls go whose paths name this stage, which may be unknown, or empty: the API's first. */
+struct tg_call_lane tg_management_lane(const struct tg_api *api, struct tg_slice stage);
+/* Takes the exchange. The lane need not outlive the call. */
+void tg_management_serve(struct tg_engine *engine, struct tg_call_lane *lane, struct tg_slice id,
+                         struct tg_exchange *exchange);
 /* Cancels the pushes of every call and answers them: the shutdown deadline has passed. */
 void tg_management_abort(struct tg_engine *engine);
 

@@ -27,34 +27,51 @@ enum management_error {
 #undef X
 };
 
-enum { MANAGEMENT_HEADERS = 6 };
+/* The header fields of an answer, as they go out: each of these stands at its place. */
+#define MANAGEMENT_UUID_NAME  "x-amzn-RequestId: "
+#define MANAGEMENT_ID_NAME    "\r\nx-amz-apigw-id: "
+#define MANAGEMENT_TRACE_NAME "\r\nX-Amzn-Trace-Id: "
+#define MANAGEMENT_TYPE_NAME  "x-amzn-ErrorType: "
+enum {
+    MANAGEMENT_UUID_AT = sizeof MANAGEMENT_UUID_NAME - 1,
+    MANAGEMENT_ID_AT = MANAGEMENT_UUID_AT + TG_UUID_LEN + sizeof MANAGEMENT_ID_NAME - 1,
+    MANAGEMENT_TRACE_AT = MANAGEMENT_ID_AT + TG_REQUEST_ID_LEN + sizeof MANAGEMENT_TRACE_NAME - 1,
+    MANAGEMENT_LINES_MAX = MANAGEMENT_TRACE_AT + TG_TRACE_ID_MAX + 128 /* the content's type, the error's */
+};
 
 struct management_call {
-    struct tg_list node; /* engine->calls */
+    struct tg_list node; /* engine->calls, once it waits */
     struct tg_engine *engine;
     struct tg_exchange *exchange; /* the call lies in its arena */
-    struct tg_model *model;       /* one reference */
+    struct tg_model *model;       /* one reference once it waits, borrowed before */
+    struct tg_call_lane *lane;    /* NULL once it waits */
     const struct tg_api *api;
+    const struct tg_stage *found;           /* the path's; NULL: there is none */
     const struct tg_stage *stage;           /* NULL: not known (yet) */
     const struct tg_credential *credential; /* who signed; NULL: nobody (yet) */
-    struct tg_slice stage_name, raw_id;
+    struct tg_slice raw_id;
     struct tg_slice id; /* decoded */
     struct tg_slice body;
     enum tg_push_verb verb;
+    bool has_stage; /* the path */
     bool binary;
+    bool waits;   /* goes on in a later call */
     bool aborted; /* the client has gone */
     struct tg_push_op *op;
-    struct tg_task end; /* the answer to a client that has gone */
-    char request_id[TG_UUID_LEN + 1], gateway_id[TG_REQUEST_ID_LEN + 1], trace_id[TG_TRACE_ID_MAX];
     /* the answer */
     int status;
     enum management_error error;
     struct tg_slice error_type, message; /* where they are not the table's */
-    struct tg_header header_items[MANAGEMENT_HEADERS];
+    /* from here on nothing is zeroed */
+    size_t lines_len;
+    struct tg_task end; /* the answer to a client that has gone; set up when the call waits */
+    char lines[MANAGEMENT_LINES_MAX];
 };
 
-/* Fills header_items with what every answer but a 413 has (5.1). */
-void management_headers(struct management_call *call, struct tg_headers *out);
+/* Makes the lines that every answer but a 413 has (5.1). */
+void management_lines(struct management_call *call);
+/* Adds x-amzn-ErrorType behind the first `len` bytes of the lines; returns their length. */
+size_t management_type_line(struct management_call *call, size_t len, struct tg_slice type);
 /* The body of a GET, with the recorded spacing (5.1). */
 enum tg_err management_info_body(struct tg_arena *arena, const struct tg_push_info *info,
                                  struct tg_slice *out) TG_MUST_CHECK;

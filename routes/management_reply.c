@@ -1,4 +1,6 @@
 /* What management calls answer: headers, bodies, access-log variables. */
+#include <assert.h>
+
 #include "routes/accessrow.h"
 #include "routes/management_private.h"
 #include "server/base/codec.h"
@@ -31,16 +33,31 @@ struct tg_slice management_message(enum management_error error)
     return rows[error].message;
 }
 
-void management_headers(struct management_call *call, struct tg_headers *out)
+static char *put(char *to, struct tg_slice text)
 {
-    const struct tg_header fields[] = {
-        {TG_LIT("x-amzn-RequestId"), {call->request_id, TG_UUID_LEN}},
-        {TG_LIT("x-amz-apigw-id"), {call->gateway_id, TG_REQUEST_ID_LEN}},
-        {TG_LIT("X-Amzn-Trace-Id"), tg_slice_make(call->trace_id, strlen(call->trace_id))},
-        {TG_LIT("Content-Type"), TG_LIT("application/json")},
-    };
-    memcpy(call->header_items, fields, sizeof fields);
-    *out = (struct tg_headers){call->header_items, sizeof fields / sizeof fields[0], MANAGEMENT_HEADERS};
+    memcpy(to, text.ptr, text.len);
+    return to + text.len;
+}
+
+void management_lines(struct management_call *call)
+{
+    const struct tg_exchange *exchange = call->exchange;
+    char *lines = call->lines, *trace = lines + MANAGEMENT_TRACE_AT;
+    (void)put(lines, TG_LIT(MANAGEMENT_UUID_NAME));
+    (void)put(lines + MANAGEMENT_UUID_AT + TG_UUID_LEN, TG_LIT(MANAGEMENT_ID_NAME));
+    (void)put(lines + MANAGEMENT_ID_AT + TG_REQUEST_ID_LEN, TG_LIT(MANAGEMENT_TRACE_NAME));
+    size_t trace_len = tg_call_ids_make(&call->engine->rng, &exchange->headers, exchange->received_ms,
+                                        lines + MANAGEMENT_UUID_AT, lines + MANAGEMENT_ID_AT, trace);
+    char *end = put(trace + trace_len, TG_LIT("\r\nContent-Type: application/json\r\n"));
+    call->lines_len = (size_t)(end - lines);
+}
+
+size_t management_type_line(struct management_call *call, size_t len, struct tg_slice type)
+{
+    assert(type.len + sizeof MANAGEMENT_TYPE_NAME + 2 <= sizeof call->lines - len);
+    char *to = put(call->lines + len, TG_LIT(MANAGEMENT_TYPE_NAME));
+    to = put(put(to, type), TG_LIT("\r\n"));
+    return (size_t)(to - call->lines);
 }
 
 /* `"text"`, repaired and escaped. */
@@ -137,8 +154,8 @@ enum tg_err management_log(struct management_call *call)
         return err;
     }
     struct tg_header items[] = {
-        {TG_LIT("requestId"), {call->request_id, TG_UUID_LEN}},
-        {TG_LIT("extendedRequestId"), {call->gateway_id, TG_REQUEST_ID_LEN}},
+        {TG_LIT("requestId"), {call->lines + MANAGEMENT_UUID_AT, TG_UUID_LEN}},
+        {TG_LIT("extendedRequestId"), {call->lines + MANAGEMENT_ID_AT, TG_REQUEST_ID_LEN}},
         {TG_LIT("eventType"), TG_LIT("CONNECTION_API")},
         {TG_LIT("routeKey"), route},
         {TG_LIT("status"), status},

@@ -18,6 +18,9 @@ struct tg_push_op {
 
 static struct {
     int started, cancelled;
+    bool within; /* a POST is done within the call, and ends so: */
+    enum tg_push_outcome outcome;
+    int done_within;
     enum tg_err start_result;
     struct tg_push_request request;
     char id[64], payload[64];
@@ -31,6 +34,27 @@ enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id
     return tg_slice_eq(connection_id, TG_LIT(ID)) ? TG_OK : TG_ESYNTAX;
 }
 
+static inline void take_request(const struct tg_push_request *request)
+{
+    fake.request = *request;
+    (void)snprintf(fake.id, sizeof fake.id, "%.*s", TG_FMT(request->connection_id));
+    assert_true(request->payload.len < sizeof fake.payload || request->payload.len > 1000);
+    fake.payload_len = request->payload.len;
+    (void)snprintf(fake.payload, sizeof fake.payload, "%.*s", TG_FMT(request->payload));
+}
+
+bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome)
+{
+    (void)push;
+    if (!fake.within || request->verb != TG_PUSH_POST) {
+        return false;
+    }
+    fake.done_within++;
+    take_request(request);
+    *outcome = fake.outcome;
+    return true;
+}
+
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
                           void *arg, struct tg_push_op **out)
 {
@@ -39,11 +63,7 @@ enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *re
         return fake.start_result;
     }
     fake.started++;
-    fake.request = *request;
-    (void)snprintf(fake.id, sizeof fake.id, "%.*s", TG_FMT(request->connection_id));
-    assert_true(request->payload.len < sizeof fake.payload || request->payload.len > 1000);
-    fake.payload_len = request->payload.len;
-    (void)snprintf(fake.payload, sizeof fake.payload, "%.*s", TG_FMT(request->payload));
+    take_request(request);
     fake.op = (struct tg_push_op){done, arg};
     *out = &fake.op;
     return TG_OK;
@@ -74,7 +94,9 @@ struct world {
     struct tg_exchange exchange;
     struct tg_arena request_arena;
     struct tg_slice body;
-    bool at_hand; /* all of the body has come with the head */
+    bool at_hand;      /* all of the body has come with the head */
+    int64_t at_ms;     /* of the next calls; 0: now */
+    const char *trace; /* X-Amzn-Trace-Id of the next calls, or NULL */
     enum tg_err body_result;
     size_t body_limit;
     void (*body_done)(void *arg, enum tg_err err, struct tg_slice body);
@@ -211,12 +233,11 @@ static inline int tear_down(void **state)
     return 0;
 }
 
-/* Begins a call up to where its body is asked for; signed unless `credential` is NULL. */
-static inline void begin(struct world *world, const char *method, const char *path, const char *body,
-                         const struct tg_credential *credential)
+/* Makes the exchange of a call; signed unless `credential` is NULL. */
+static inline void prepare(struct world *world, const char *method, const char *path, const char *body,
+                           const struct tg_credential *credential)
 {
     struct tg_exchange *exchange = &world->exchange;
-    struct tg_slice stage, id;
     tg_arena_reset(&world->request_arena);
     tg_arena_init(&world->request_arena, NULL);
     world->body = tg_slice_cstr(body);
@@ -229,10 +250,15 @@ static inline void begin(struct world *world, const char *method, const char *pa
         .path = tg_slice_cstr(path),
         .host = TG_LIT("chat.example.com:8080"),
         .source_ip = TG_LIT("203.0.113.9"),
-        .received_ms = tg_loop_wall_ms(world->engine.loop),
+        .received_ms = world->at_ms != 0 ? world->at_ms : tg_loop_wall_ms(world->engine.loop),
     };
     struct tg_headers *headers = &exchange->headers;
     assert_int_equal(tg_headers_add(headers, exchange->arena, TG_LIT("Host"), exchange->host), TG_OK);
+    if (world->trace != NULL) {
+        assert_int_equal(
+            tg_headers_add(headers, exchange->arena, TG_LIT("X-Amzn-Trace-Id"), tg_slice_cstr(world->trace)),
+            TG_OK);
+    }
     if (credential != NULL) {
         const struct tg_sigv4_request request = {
             .method = exchange->method,
@@ -253,8 +279,18 @@ static inline void begin(struct world *world, const char *method, const char *pa
             tg_headers_add(headers, exchange->arena, TG_LIT("Authorization"), signature.authorization),
             TG_OK);
     }
+}
+
+/* Begins a call up to where its body is asked for. */
+static inline void begin(struct world *world, const char *method, const char *path, const char *body,
+                         const struct tg_credential *credential)
+{
+    struct tg_exchange *exchange = &world->exchange;
+    struct tg_slice stage, id;
+    prepare(world, method, path, body, credential);
     assert_true(tg_management_match(&world->api, exchange->path, &stage, &id));
-    tg_management_serve(&world->engine, &world->api, stage, id, exchange);
+    struct tg_call_lane lane = tg_management_lane(&world->api, stage);
+    tg_management_serve(&world->engine, &lane, id, exchange);
 }
 
 static inline void finish_body(struct world *world, enum tg_err result)

@@ -218,7 +218,8 @@ static struct world *typed(struct world *world, const char *type)
                                     tg_slice_cstr(type)),
                      TG_OK);
     assert_true(tg_management_match(&world->api, world->exchange.path, &stage, &id));
-    tg_management_serve(&world->engine, &world->api, stage, id, &world->exchange);
+    struct tg_call_lane lane = tg_management_lane(&world->api, stage);
+    tg_management_serve(&world->engine, &lane, id, &world->exchange);
     finish_body(world, TG_OK);
     return world;
 }
