@@ -32,6 +32,7 @@ static void set_held(struct tg_member *member)
 {
     bool keep = member->cluster->settings.keep_when_cut_off;
     member->kept_ms = member->sent_ms;
+    member->kept_boot_ms = member->sent_boot_ms;
     tg_lease_set(&member->cluster->lease, member->node,
                  keep ? TG_LEASE_FOREVER : member->kept_ms + lease_ms(member) - lease_ms(member) / SURE);
 }
@@ -45,6 +46,9 @@ static void lose(struct tg_member *member, const char *why)
            TG_KV_INT("node", node), TG_KV_CSTR("reason", why));
     former->node = node;
     memcpy(former->token, member->token, TG_TOKEN_LEN);
+    /* Nobody claims it sooner than a lease after it was kept, and what has been done then is remembered from
+     * then. */
+    former->known_until_ms = member->kept_boot_ms + lease_ms(member) + member->cluster->settings.dead_ms;
     /* This process itself answers for what it closes, under any number. */
     tg_cluster_mark_dead(member->cluster, node, now_ms(member));
     member->node = 0;
@@ -78,6 +82,7 @@ static enum tg_err lease_script(struct tg_member *member, enum tg_script script,
     const struct tg_slice args[] = {tg_slice_make(member->token, TG_TOKEN_LEN),
                                     tg_slice_make(lease_text, tg_number_text(lease_ms(member), lease_text))};
     member->sent_ms = now_ms(member);
+    member->sent_boot_ms = tg_loop_boot_ms();
     return tg_uplink_script(member->link, script, keys, key_count, args, 2, done, member);
 }
 
@@ -271,6 +276,11 @@ static void on_left(void *arg, enum tg_err err, const struct tg_redis_reply *rep
         index_command(member, "HDEL", member->node, NULL, &err);
     }
     member->node = 0;
+}
+
+void tg_member_stand_back(struct tg_member *member)
+{
+    member->standing_back = true;
 }
 
 void tg_member_leave(struct tg_member *member)

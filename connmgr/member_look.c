@@ -42,6 +42,15 @@ void tg_member_dealt_with(struct tg_member *member, uint32_t node, bool done)
     member->takeovers += done;
 }
 
+void tg_member_leave_to_others(struct tg_member *member, uint32_t node)
+{
+    struct tg_member_former *own = former(member, node);
+    if (own != NULL) {
+        own->node = 0;
+    }
+    tg_member_dealt_with(member, node, false); /* the claim is not kept, and runs out */
+}
+
 /* It has been dealt with: whoever did that ended before the index was mended. */
 static void unindex(struct tg_member *member, uint32_t node)
 {
@@ -67,12 +76,18 @@ static void on_claim(void *arg, enum tg_err err, const struct tg_redis_reply *re
     }
     if (said == 2 && own != NULL) {
         own->node = 0;
-        member->events->on_settled(member->arg, suspect->node);
+        member->events->on_settled(member->arg, suspect->node, own->known_until_ms);
+    }
+    bool late = own != NULL && tg_loop_boot_ms() >= own->known_until_ms;
+    if (said == 1 && late) {
+        tg_log(member->log, TG_LOG_WARN, "away for too long to know whom others have told of",
+               TG_KV_INT("node", suspect->node));
     }
     if (said == 1 && slot != NULL && claim_slot(member, suspect->node) == NULL && !member->leaving) {
         *slot = suspect->node;
         tg_log(member->log, TG_LOG_WARN, "a node is dead: taking over", TG_KV_INT("node", suspect->node));
-        member->events->on_claimed(member->arg, suspect->node, suspect->rows, suspect->token, own != NULL);
+        member->events->on_claimed(member->arg, suspect->node, suspect->rows, suspect->token, own != NULL,
+                                   late);
     }
     free(suspect);
 }
@@ -113,7 +128,8 @@ static void on_exists(void *arg, enum tg_err err, const struct tg_redis_reply *r
 
 static void look_at(struct tg_member *member, uint32_t node, uint32_t rows)
 {
-    if (node == member->node || claim_slot(member, node) != NULL) {
+    bool others = member->standing_back && former(member, node) == NULL;
+    if (node == member->node || others || claim_slot(member, node) != NULL) {
         return;
     }
     struct suspect *suspect = malloc(sizeof *suspect);

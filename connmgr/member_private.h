@@ -6,11 +6,12 @@
 #include "connmgr/uplink.h"
 #include "connmgr/member.h"
 
-enum { TG_MEMBER_FORMERS = 16, TG_MEMBER_CLAIMS = 256 };
+enum { TG_MEMBER_FORMERS = 16 };
 
 struct tg_member_former {
     uint32_t node; /* 0: none */
     char token[TG_TOKEN_LEN];
+    uint64_t known_until_ms; /* by tg_loop_boot_ms: Redis knows what others did with it */
 };
 
 struct tg_member {
@@ -24,13 +25,15 @@ struct tg_member {
     struct tg_timer tick;
     uint32_t node; /* 0: none */
     char token[TG_TOKEN_LEN];
-    uint64_t kept_ms; /* when the last success was sent */
-    uint64_t sent_ms; /* when the command under way was */
-    bool busy;        /* a command about the own lease is under way */
-    uint32_t wanted;  /* the number that is being acquired */
+    uint64_t kept_ms;                    /* when the last success was sent */
+    uint64_t sent_ms;                    /* when the command under way was */
+    uint64_t kept_boot_ms, sent_boot_ms; /* the same by tg_loop_boot_ms */
+    bool busy;                           /* a command about the own lease is under way */
+    uint32_t wanted;                     /* the number that is being acquired */
     uint64_t clock_sent_ms, clock_due_ms;
     uint64_t look_due_ms;
     bool looking, leaving, left;
+    bool standing_back;                                 /* the dead are left to others */
     struct tg_member_former formers[TG_MEMBER_FORMERS]; /* this process's own earlier numbers */
     size_t next_former;
     uint32_t claims[TG_MEMBER_CLAIMS]; /* being dealt with here; 0: free */

@@ -21,9 +21,10 @@ struct tg_orphans {
     struct tg_list node;
     uint32_t number;
     struct tg_list rows;         /* struct orphan */
+    size_t count;                /* of them */
     struct tg_map known;         /* their ids, and those of rows that went: a connection comes once */
     struct restoring *restoring; /* under way, or NULL */
-    struct settling *settling;   /* likewise */
+    struct settling *settling;   /* likewise, or waiting for the end of that */
 };
 
 /* The node has been dealt with by another: whom that has not told of is told of here. */
@@ -34,6 +35,7 @@ struct settling {
     struct tg_loop *loop;
     struct tg_uplink *link;
     struct tg_registry_heir heir;
+    uint64_t known_until_ms;
     size_t asked; /* the first rows, that Redis is asked about; 0: it is not */
 };
 
@@ -44,6 +46,7 @@ struct restoring {
     struct tg_list *last; /* of the command under way; the head before the first */
     size_t removing;      /* removals under way, before that */
     bool failed;          /* one of them */
+    bool late;            /* nothing is written */
     uint32_t node, worker;
     char token[TG_TOKEN_LEN];
     tg_registry_restored_fn *done;
@@ -74,6 +77,15 @@ struct tg_orphans *tg_orphans_find(const struct tg_list *list, uint32_t number)
     return NULL;
 }
 
+size_t tg_orphans_count(const struct tg_list *list)
+{
+    size_t count = 0;
+    for (const struct tg_list *node = list->next; node != list; node = node->next) {
+        count += TG_CONTAINER(node, const struct tg_orphans, node)->count;
+    }
+    return count;
+}
+
 void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const struct tg_conn_info *info)
 {
     struct tg_buf row;
@@ -91,6 +103,7 @@ void tg_orphans_add(struct tg_orphans *orphans, const char *connection_id, const
             orphan->len = bytes.len;
             tg_list_init(&orphan->node);
             tg_list_append(&orphans->rows, &orphan->node);
+            orphans->count++;
         }
     }
     tg_buf_free(&row);
@@ -130,6 +143,8 @@ void tg_orphans_free_all(struct tg_list *list)
 
 /* ---- bringing what Redis has in line with them ---- */
 
+static void settle_next(struct settling *settling);
+
 static void end(struct restoring *restoring, bool done)
 {
     struct tg_orphans *orphans = restoring->orphans;
@@ -138,6 +153,8 @@ static void end(struct restoring *restoring, bool done)
     }
     if (done) {
         tg_orphans_free(orphans); /* else all of them once more */
+    } else if (orphans != NULL && orphans->settling != NULL) {
+        settle_next(orphans->settling);
     }
     restoring->done(restoring->arg, restoring->node, done);
     free(restoring);
@@ -164,7 +181,7 @@ static void next_batch(struct restoring *restoring)
     struct tg_slice args[ARGS_MAX];
     size_t count = 0;
     args[count++] = tg_slice_make(restoring->token, TG_TOKEN_LEN);
-    while (restoring->last->next != &restoring->orphans->rows && count < ARGS_MAX) {
+    while (!restoring->late && restoring->last->next != &restoring->orphans->rows && count < ARGS_MAX) {
         restoring->last = restoring->last->next;
         const struct orphan *orphan = TG_CONTAINER(restoring->last, struct orphan, node);
         args[count++] = tg_slice_make(orphan->id, sizeof orphan->id);
@@ -235,8 +252,8 @@ static void on_there(void *arg, enum tg_err err, const struct tg_redis_reply *re
 }
 
 void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_uplink *link,
-                        uint32_t node, uint32_t worker, const char *token, tg_registry_restored_fn *done,
-                        void *arg)
+                        uint32_t node, uint32_t worker, const char *token, bool late,
+                        tg_registry_restored_fn *done, void *arg)
 {
     struct restoring *restoring = orphans != NULL ? calloc(1, sizeof *restoring) : NULL;
     if (restoring == NULL || orphans->restoring != NULL) {
@@ -250,6 +267,7 @@ void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, 
     restoring->last = &orphans->rows;
     restoring->node = node;
     restoring->worker = worker;
+    restoring->late = late;
     memcpy(restoring->token, token, TG_TOKEN_LEN);
     restoring->done = done;
     restoring->arg = arg;
@@ -262,8 +280,6 @@ void tg_orphans_restore(struct tg_orphans *orphans, struct tg_cluster *cluster, 
 }
 
 /* ---- what another node could not know of ---- */
-
-static void settle_next(struct settling *settling);
 
 static void inherit(const struct settling *settling, const struct orphan *orphan)
 {
@@ -291,9 +307,14 @@ static void on_told(void *arg, enum tg_err err, const struct tg_redis_reply *rep
         tg_timer_start(settling->loop, &settling->timer, AGAIN_MS);
         return;
     }
+    if (tg_loop_boot_ms() >= settling->known_until_ms) {
+        tg_orphans_free(settling->orphans); /* whom the others have told of is not known any more */
+        return;
+    }
     struct tg_list *node = NULL;
     for (size_t i = 0; i < count && (node = tg_list_pop(&settling->orphans->rows)) != NULL; i++) {
         struct orphan *orphan = TG_CONTAINER(node, struct orphan, node);
+        settling->orphans->count--;
         if (tg_redis_reply_type(tg_redis_reply_at(reply, i)) == TG_REDIS_NIL) {
             inherit(settling, orphan);
         }
@@ -330,19 +351,21 @@ static void on_settle_timer(struct tg_timer *timer)
 }
 
 void tg_orphans_settle(struct tg_orphans *orphans, struct tg_cluster *cluster, struct tg_loop *loop,
-                       struct tg_uplink *link, const struct tg_registry_heir *heir)
+                       struct tg_uplink *link, uint64_t known_until_ms, const struct tg_registry_heir *heir)
 {
-    struct settling *settling = orphans != NULL && orphans->settling == NULL && orphans->restoring == NULL
-                                    ? calloc(1, sizeof *settling)
-                                    : NULL;
+    struct settling *settling =
+        orphans != NULL && orphans->settling == NULL ? calloc(1, sizeof *settling) : NULL;
     if (settling != NULL) {
         settling->orphans = orphans;
         settling->cluster = cluster;
         settling->loop = loop;
         settling->link = link;
         settling->heir = *heir;
+        settling->known_until_ms = known_until_ms;
         tg_timer_init(&settling->timer, on_settle_timer);
         orphans->settling = settling;
-        settle_next(settling);
+        if (orphans->restoring == NULL) {
+            settle_next(settling);
+        }
     }
 }

@@ -58,9 +58,10 @@ void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const c
 /* The number changed because the lease was lost: what was connected then, and what had ended and not been
  * told of, is kept as orphans, for the case that Redis has forgotten it when it is back, or remembers more.
  * Brings the rows of the old number in line with them, under the claim of this token; calls back once,
- * perhaps from inside: only then the node can be taken over. */
+ * perhaps from inside: only then the node can be taken over. late: another node may have told of them, and
+ * Redis have forgotten that; only rows that are too much go. */
 typedef void tg_registry_restored_fn(void *arg, uint32_t node, bool done);
-void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token,
+void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token, bool late,
                                tg_registry_restored_fn *done, void *arg);
 /* Who issues $disconnects that no other node can know of. */
 struct tg_registry_heir {
@@ -69,8 +70,12 @@ struct tg_registry_heir {
     void *arg;
 };
 /* Another node has dealt with the orphans of this number, as far as it knew of them: the heir gets the
- * others, later or from inside. */
-void tg_registry_redis_settle(struct tg_registry *base, uint32_t node, const struct tg_registry_heir *heir);
+ * others, later or from inside, as long as Redis knows who they are: until then by tg_loop_boot_ms. */
+void tg_registry_redis_settle(struct tg_registry *base, uint32_t node, uint64_t known_until_ms,
+                              const struct tg_registry_heir *heir);
+/* Connections of numbers that were lost, of which neither has been told here nor is it known that another
+ * node knows of them. */
+size_t tg_registry_redis_orphans(const struct tg_registry *base);
 /* Redis has forgotten: all rows are written anew. */
 void tg_registry_redis_rewrite(struct tg_registry *base);
 

@@ -287,17 +287,23 @@ void tg_registry_redis_renumber(struct tg_registry *base, uint32_t node, const c
     }
 }
 
-void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token,
+void tg_registry_redis_restore(struct tg_registry *base, uint32_t node, const char *token, bool late,
                                tg_registry_restored_fn *done, void *arg)
 {
     struct tg_redis_registry *registry = TG_CONTAINER(base, struct tg_redis_registry, base);
     tg_orphans_restore(tg_orphans_find(&registry->orphans, node), registry->cluster, registry->link, node,
-                       registry->worker, token, done, arg);
+                       registry->worker, token, late, done, arg);
 }
 
-void tg_registry_redis_settle(struct tg_registry *base, uint32_t node, const struct tg_registry_heir *heir)
+void tg_registry_redis_settle(struct tg_registry *base, uint32_t node, uint64_t known_until_ms,
+                              const struct tg_registry_heir *heir)
 {
     struct tg_redis_registry *registry = TG_CONTAINER(base, struct tg_redis_registry, base);
     tg_orphans_settle(tg_orphans_find(&registry->orphans, node), registry->cluster, registry->loop,
-                      registry->link, heir);
+                      registry->link, known_until_ms, heir);
+}
+
+size_t tg_registry_redis_orphans(const struct tg_registry *base)
+{
+    return tg_orphans_count(&TG_CONTAINER(base, const struct tg_redis_registry, base)->orphans);
 }

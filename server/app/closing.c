@@ -4,6 +4,12 @@
 
 enum { TICK_MS = 20, QUIT_MS = 1000 };
 
+/* $disconnects of connections that ended with a number that the node has lost. */
+static size_t unsettled(const struct tg_closing *closing)
+{
+    return closing->seat != NULL ? tg_seat_unsettled(closing->seat) : 0;
+}
+
 static bool is_quiet(const struct tg_closing *closing)
 {
     const struct tg_engine *engine = closing->engine;
@@ -41,12 +47,23 @@ static void cut(struct tg_closing *closing)
     tg_httpd_cut(closing->httpd);
 }
 
+/* The node is about to give its number back, or has no time: nobody here will know whose they are. */
+static void tell_given_up(const struct tg_closing *closing)
+{
+    size_t count = unsettled(closing);
+    if (count > 0) {
+        tg_log(closing->log, TG_LOG_ERROR, "$disconnects given up", TG_KV_INT("worker", closing->worker),
+               TG_KV_INT("count", count));
+    }
+}
+
 static void on_tick(struct tg_timer *timer)
 {
     struct tg_closing *closing = TG_CONTAINER(timer, struct tg_closing, tick);
     const struct tg_closing_order *order = &closing->order;
     uint64_t now = tg_loop_now_ms(closing->loop), wait = TICK_MS;
     if (now >= order->end_ms || (closing->stopping && has_quit(closing, now) && is_empty(closing))) {
+        tell_given_up(closing);
         tg_loop_stop(closing->loop);
         return;
     }
@@ -59,8 +76,9 @@ static void on_tick(struct tg_timer *timer)
         tg_session_drain(closing->engine, tg_pace_due(&closing->pace, left, now));
         wait = left > 0 ? tg_pace_wait(&closing->pace, now, TICK_MS) : TICK_MS;
     }
-    atomic_store(&closing->quiet, is_quiet(closing));
-    atomic_store(&closing->silent, closing->retired && is_empty(closing));
+    bool settled = unsettled(closing) == 0;
+    atomic_store(&closing->quiet, settled && is_quiet(closing));
+    atomic_store(&closing->silent, settled && closing->retired && is_empty(closing));
     tg_timer_start(closing->loop, timer, wait);
 }
 

@@ -44,7 +44,8 @@ void tg_closing_begin(struct tg_closing *closing, const struct tg_closing_order 
 void tg_closing_retire(struct tg_closing *closing);
 /* The loop ends as soon as nothing is under way. After tg_closing_retire. */
 void tg_closing_stop(struct tg_closing *closing);
-/* No connection is left, and every $disconnect is out: stays so. Any thread. */
+/* No connection is left, and every $disconnect is out, also of those that ended with an earlier number of the
+ * node: stays so. Any thread. */
 bool tg_closing_quiet(const struct tg_closing *closing);
 /* Nor is any request, and none comes: nobody is asked anything for this worker's callers any more. Any
  * thread.

@@ -81,6 +81,9 @@ static void tell_close(const struct tg_drain *drain, double per_second)
     struct tg_app *app = drain->app;
     const struct tg_drain_settings *settings = &app->config->drain;
     size_t all = open_of_all(app);
+    if (app->cluster_node != NULL) {
+        tg_node_stand_back(app->cluster_node);
+    }
     for (size_t i = 0; i < app->worker_count; i++) {
         const struct tg_closing_order order = {
             .per_second = tg_drain_share(per_second, open_of(app, i), all, app->worker_count),

@@ -6,7 +6,7 @@
 #include "server/app/node_private.h"
 
 enum {
-    MAIL_MAX = 4096,
+    AGAIN_MS = 100,
     MAX_UNSENT = 64 << 20, /* bytes that wait for a socket to Redis */
     LEAVE_MS = 1000
 };
@@ -67,12 +67,50 @@ enum tg_err tg_node_cluster(const struct tg_config *config, size_t workers, stru
 
 /* ---- to the workers ---- */
 
-static void posted(const struct tg_node *node, size_t worker, enum tg_err err)
+static enum tg_err tell_join(void *worker, uint32_t number, const char *token)
 {
-    if (err != TG_OK) {
-        tg_log(node->log, TG_LOG_ERROR, "worker not told of the cluster", TG_KV_INT("worker", worker),
-               TG_KV_ERR(err));
+    return tg_worker_join(worker, number, token);
+}
+
+static enum tg_err tell_fence(void *worker)
+{
+    return tg_worker_fence(worker);
+}
+
+static enum tg_err tell_rewrite(void *worker)
+{
+    return tg_worker_rewrite(worker);
+}
+
+static enum tg_err tell_settle(void *worker, uint32_t former, uint64_t known_until_ms)
+{
+    return tg_worker_settle(worker, former, known_until_ms);
+}
+
+static const struct tg_errand_ops errand_ops = {
+    .join = tell_join, .fence = tell_fence, .rewrite = tell_rewrite, .settle = tell_settle};
+
+/* Each worker, and who could not be told again after a while. */
+static void run_errands(struct tg_node *node)
+{
+    bool all = true;
+    for (size_t i = 0; i < node->worker_count; i++) {
+        bool told = tg_errands_run(&node->errands[i], &errand_ops, node->workers[i]);
+        if (!told && all && !node->refused) {
+            tg_log(node->log, TG_LOG_WARN, "worker not told of the cluster, trying again",
+                   TG_KV_INT("worker", i));
+        }
+        all = all && told;
     }
+    node->refused = !all;
+    if (!all) {
+        tg_timer_start(node->loop, &node->again, AGAIN_MS);
+    }
+}
+
+static void on_again(struct tg_timer *timer)
+{
+    run_errands(TG_CONTAINER(timer, struct tg_node, again));
 }
 
 static void on_joined(void *arg, uint32_t number, const char *token)
@@ -81,8 +119,9 @@ static void on_joined(void *arg, uint32_t number, const char *token)
     node->reachable = false;
     for (size_t i = 0; i < node->worker_count; i++) {
         atomic_store(&node->cluster->workers[i].inbox_up, false); /* it was that of the number before */
-        posted(node, i, tg_worker_join(node->workers[i], number, token));
+        tg_errands_number(&node->errands[i], number, token);
     }
+    run_errands(node);
 }
 
 static void on_lost(void *arg, uint32_t number)
@@ -90,16 +129,18 @@ static void on_lost(void *arg, uint32_t number)
     struct tg_node *node = arg;
     (void)number;
     for (size_t i = 0; i < node->worker_count; i++) {
-        posted(node, i, tg_worker_fence(node->workers[i]));
+        tg_errands_number(&node->errands[i], 0, NULL);
     }
+    run_errands(node);
 }
 
 static void on_forgotten(void *arg)
 {
     struct tg_node *node = arg;
     for (size_t i = 0; i < node->worker_count; i++) {
-        posted(node, i, tg_worker_rewrite(node->workers[i]));
+        tg_errands_rewrite(&node->errands[i]);
     }
+    run_errands(node);
 }
 
 static void take_over(struct tg_node *node, uint32_t dead, uint32_t rows, const char *token)
@@ -135,12 +176,14 @@ static void restored(struct tg_node *node, uint32_t former, bool done)
     restore->node = 0;
     if (restore->failed) {
         tg_member_dealt_with(node->member, former, false); /* to be claimed and tried once more */
+    } else if (node->standing_back) {
+        tg_member_leave_to_others(node->member, former);
     } else {
         take_over(node, former, restore->rows, restore->token);
     }
 }
 
-static void restore_own(struct tg_node *node, uint32_t former, uint32_t rows, const char *token)
+static void restore_own(struct tg_node *node, uint32_t former, uint32_t rows, const char *token, bool late)
 {
     struct tg_node_restore *restore = restore_of(node, 0);
     if (restore == NULL) {
@@ -150,28 +193,31 @@ static void restore_own(struct tg_node *node, uint32_t former, uint32_t rows, co
     *restore = (struct tg_node_restore){.node = former, .rows = rows, .left = node->worker_count};
     memcpy(restore->token, token, sizeof restore->token);
     for (size_t i = 0; i < node->worker_count; i++) {
-        if (tg_worker_restore(node->workers[i], former, token) != TG_OK) {
+        if (tg_worker_restore(node->workers[i], former, token, late) != TG_OK) {
             restored(node, former, false);
         }
     }
 }
 
-static void on_claimed(void *arg, uint32_t dead, uint32_t rows, const char *token, bool own)
+static void on_claimed(void *arg, uint32_t dead, uint32_t rows, const char *token, bool own, bool late)
 {
     struct tg_node *node = arg;
     if (own) {
-        restore_own(node, dead, rows, token);
+        restore_own(node, dead, rows, token, late);
     } else {
         take_over(node, dead, rows, token);
     }
 }
 
-static void on_settled(void *arg, uint32_t former)
+static void on_settled(void *arg, uint32_t former, uint64_t known_until_ms)
 {
     struct tg_node *node = arg;
     for (size_t i = 0; i < node->worker_count; i++) {
-        posted(node, i, tg_worker_settle(node->workers[i], former));
+        if (!tg_errands_settled(&node->errands[i], former, known_until_ms)) {
+            tg_log(node->log, TG_LOG_ERROR, "worker not told of the cluster", TG_KV_INT("worker", i));
+        }
     }
+    run_errands(node);
 }
 
 static const struct tg_member_events member_events = {.on_joined = on_joined,
@@ -212,6 +258,8 @@ static void on_mail(void *arg, struct tg_mail *mail)
     struct word *word = TG_CONTAINER(mail, struct word, mail);
     if (word->is_restore) {
         restored(node, word->dead, word->done);
+    } else if (node->standing_back && !word->done) {
+        tg_member_leave_to_others(node->member, word->dead);
     } else {
         tg_member_dealt_with(node->member, word->dead, word->done);
     }
@@ -281,7 +329,14 @@ enum tg_err tg_node_new(struct tg_cluster *cluster, struct tg_loop *loop, struct
     node->trouble_makes_unready = settings->trouble_makes_unready;
     node->workers = workers;
     node->worker_count = worker_count;
-    enum tg_err err = tg_mailbox_new(loop, MAIL_MAX, on_mail, node, &node->mailbox);
+    tg_timer_init(&node->again, on_again);
+    node->errands = calloc(worker_count, sizeof *node->errands);
+    /* A worker sends a word for each task that it got. */
+    size_t words = TG_MEMBER_CLAIMS + TG_NODE_RESTORES * worker_count;
+    enum tg_err err = node->errands != NULL ? TG_OK : TG_ENOMEM;
+    if (err == TG_OK) {
+        err = tg_mailbox_new(loop, words, on_mail, node, &node->mailbox);
+    }
     if (err == TG_OK) {
         err = tg_member_new(cluster, loop, log, &member_events, node, &node->member);
     }
@@ -299,11 +354,19 @@ void tg_node_free(struct tg_node *node)
         return;
     }
     tg_member_free(node->member);
+    tg_timer_stop(&node->again);
     if (node->mailbox != NULL) {
         tg_mailbox_close(node->mailbox, drop_mail);
         tg_mailbox_free(node->mailbox);
     }
+    free(node->errands);
     free(node);
+}
+
+void tg_node_stand_back(struct tg_node *node)
+{
+    node->standing_back = true;
+    tg_member_stand_back(node->member);
 }
 
 void tg_node_begin_leave(struct tg_node *node)

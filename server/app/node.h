@@ -22,6 +22,8 @@ void tg_node_on_taken_over(void *arg, uint32_t dead, bool done);
 void tg_node_on_restored(void *arg, uint32_t former, bool done);
 /* NULL: ready; else why not, without characters that JSON escapes. */
 const char *tg_node_unready(struct tg_node *node);
+/* The process drains: the dead are left to other nodes. Idempotent. */
+void tg_node_stand_back(struct tg_node *node);
 /* Gives the lease back, when no connection is left; until it has left, the workers go on, so that nodes that
  * ask for its connections are told that they are gone. */
 void tg_node_begin_leave(struct tg_node *node);

@@ -2,6 +2,7 @@
 #ifndef TG_APP_NODE_PRIVATE_H
 #define TG_APP_NODE_PRIVATE_H
 
+#include "server/app/errands.h"
 #include "server/app/node.h"
 
 enum { TG_NODE_RESTORES = 16 };
@@ -23,10 +24,14 @@ struct tg_node {
     struct tg_mailbox *mailbox;
     struct tg_worker *const *workers;
     size_t worker_count, next_worker;
+    struct tg_errands *errands; /* of each worker */
+    struct tg_timer again;      /* when they are run once more */
+    bool refused;               /* a mailbox was full */
     struct tg_node_restore restores[TG_NODE_RESTORES];
     bool trouble_makes_unready;
-    bool leaving;   /* the lease is being given back */
-    bool reachable; /* every inbox has been open since the node got its number */
+    bool standing_back; /* the dead are left to others */
+    bool leaving;       /* the lease is being given back */
+    bool reachable;     /* every inbox has been open since the node got its number */
     char unready[256];
 };
 

@@ -110,7 +110,7 @@ static const struct tg_option registry_rows[] = {
     {"probeIntervalSeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_registry_settings, probe_interval_seconds), .fallback = "1", .max = 60,
      .help = "Between two looks at whether Redis and a silent inbox still answer; at least 0.01."},
     {"deadNodeMemorySeconds", TG_OPTION_DOUBLE, TG_OPTION_RESTART, AT(tg_registry_settings, dead_node_memory_seconds), .fallback = "86400", .max = 31536000,
-     .help = "How long the number of a dead node stays unused; at least 1."},
+     .help = "How long the number of a dead node stays unused, and it is remembered whom others have told of; at least 1."},
     {"connectTimeoutMillis", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, connect_timeout_millis), .fallback = "5000", .min = 10, .max = 60000,
      .help = "For a connection to Redis, with its login."},
     {"commandTimeoutMillis", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_registry_settings, command_timeout_millis), .fallback = "2000", .min = 10, .max = 60000,

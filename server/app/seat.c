@@ -114,9 +114,9 @@ void tg_seat_rewrite(struct tg_seat *seat)
     tg_registry_redis_rewrite(seat->options.engine->registry);
 }
 
-void tg_seat_restore(struct tg_seat *seat, uint32_t node, const char *token)
+void tg_seat_restore(struct tg_seat *seat, uint32_t node, const char *token, bool late)
 {
-    tg_registry_redis_restore(seat->options.engine->registry, node, token, seat->options.on_restored,
+    tg_registry_redis_restore(seat->options.engine->registry, node, token, late, seat->options.on_restored,
                               seat->options.arg);
 }
 
@@ -133,10 +133,10 @@ static void issue_here(void *arg, const char *connection_id, const struct tg_con
                         TG_LIT("Connection closed abnormally"));
 }
 
-void tg_seat_settle(struct tg_seat *seat, uint32_t node)
+void tg_seat_settle(struct tg_seat *seat, uint32_t node, uint64_t known_until_ms)
 {
     const struct tg_registry_heir heir = {.room = room_here, .issue = issue_here, .arg = seat};
-    tg_registry_redis_settle(seat->options.engine->registry, node, &heir);
+    tg_registry_redis_settle(seat->options.engine->registry, node, known_until_ms, &heir);
 }
 
 /* ---- takeovers ---- */
@@ -202,4 +202,9 @@ void tg_seat_drain(struct tg_seat *seat)
     for (struct tg_list *node = seat->takeovers.next; node != &seat->takeovers; node = node->next) {
         tg_takeover_stop(TG_CONTAINER(node, struct running, node)->takeover);
     }
+}
+
+size_t tg_seat_unsettled(const struct tg_seat *seat)
+{
+    return seat->node != 0 ? tg_registry_redis_orphans(seat->options.engine->registry) : 0;
 }

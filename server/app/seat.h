@@ -31,11 +31,15 @@ void tg_seat_join(struct tg_seat *seat, uint32_t node, const char *token);
 /* It has lost its number: every connection is closed, without a $disconnect of ours. */
 void tg_seat_fence(struct tg_seat *seat);
 void tg_seat_rewrite(struct tg_seat *seat);
-/* What is left of a lost number, under the claim of this token: on_restored follows. */
-void tg_seat_restore(struct tg_seat *seat, uint32_t node, const char *token);
-void tg_seat_settle(struct tg_seat *seat, uint32_t node);
+/* What is left of a lost number, under the claim of this token: on_restored follows. late as in registry.h.
+ */
+void tg_seat_restore(struct tg_seat *seat, uint32_t node, const char *token, bool late);
+void tg_seat_settle(struct tg_seat *seat, uint32_t node, uint64_t known_until_ms);
 void tg_seat_take_over(struct tg_seat *seat, uint32_t node, uint32_t rows, const char *token);
 /* The worker drains: takeovers are left to others. */
 void tg_seat_drain(struct tg_seat *seat);
+/* Connections of numbers that were lost whose $disconnects may be this worker's to issue, as long as the node
+ * has a number, and so is on its way to know; without one, 0: what Redis has of them is another node's. */
+size_t tg_seat_unsettled(const struct tg_seat *seat);
 
 #endif

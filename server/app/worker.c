@@ -42,6 +42,8 @@ struct mail {
     uint64_t question;
     struct tg_roster *roster;
     uint32_t node, rows;
+    bool late;
+    uint64_t known_until_ms;
     char token[TG_TOKEN_LEN];
 };
 
@@ -205,10 +207,10 @@ static void on_mail(void *arg, struct tg_mail *base)
         tg_seat_rewrite(worker->seat);
         break;
     case MAIL_RESTORE:
-        tg_seat_restore(worker->seat, mail->node, mail->token);
+        tg_seat_restore(worker->seat, mail->node, mail->token, mail->late);
         break;
     case MAIL_FORGET:
-        tg_seat_settle(worker->seat, mail->node);
+        tg_seat_settle(worker->seat, mail->node, mail->known_until_ms);
         break;
     case MAIL_TAKE_OVER:
         tg_seat_take_over(worker->seat, mail->node, mail->rows, mail->token);
@@ -307,16 +309,16 @@ enum tg_err tg_worker_rewrite(struct tg_worker *worker)
     return post(worker, &mail);
 }
 
-enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const char *token)
+enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const char *token, bool late)
 {
-    struct mail mail = {.kind = MAIL_RESTORE, .node = node};
+    struct mail mail = {.kind = MAIL_RESTORE, .node = node, .late = late};
     memcpy(mail.token, token, sizeof mail.token);
     return post(worker, &mail);
 }
 
-enum tg_err tg_worker_settle(struct tg_worker *worker, uint32_t node)
+enum tg_err tg_worker_settle(struct tg_worker *worker, uint32_t node, uint64_t known_until_ms)
 {
-    const struct mail mail = {.kind = MAIL_FORGET, .node = node};
+    const struct mail mail = {.kind = MAIL_FORGET, .node = node, .known_until_ms = known_until_ms};
     return post(worker, &mail);
 }
 

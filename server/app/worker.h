@@ -82,9 +82,10 @@ enum tg_err tg_worker_fence(struct tg_worker *worker) TG_MUST_CHECK;
 /* Writes every row of the registry anew. */
 enum tg_err tg_worker_rewrite(struct tg_worker *worker) TG_MUST_CHECK;
 /* Writes what is left of a number that this node has lost, under the claim of this token. */
-enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const char *token) TG_MUST_CHECK;
+enum tg_err tg_worker_restore(struct tg_worker *worker, uint32_t node, const char *token,
+                              bool late) TG_MUST_CHECK;
 /* Another node has dealt with it: issues the $disconnects that only this one can know of. */
-enum tg_err tg_worker_settle(struct tg_worker *worker, uint32_t node) TG_MUST_CHECK;
+enum tg_err tg_worker_settle(struct tg_worker *worker, uint32_t node, uint64_t known_until_ms) TG_MUST_CHECK;
 /* Issues the $disconnects of a dead node that had `rows` workers, under the claim of this token. */
 enum tg_err tg_worker_take_over(struct tg_worker *worker, uint32_t node, uint32_t rows,
                                 const char *token) TG_MUST_CHECK;

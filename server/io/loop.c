@@ -269,6 +269,13 @@ uint64_t tg_loop_now_ns(void)
     return uv_hrtime();
 }
 
+uint64_t tg_loop_boot_ms(void)
+{
+    struct timespec since = {0};
+    clock_gettime(CLOCK_BOOTTIME, &since);
+    return (uint64_t)since.tv_sec * 1000 + (uint64_t)since.tv_nsec / 1000000;
+}
+
 int64_t tg_loop_wall_ms(const struct tg_loop *loop)
 {
     /* A cache behind a reading call: every loop is tg_loop_new's, so none is really const. */

@@ -28,6 +28,8 @@ uint64_t tg_loop_now_ms(const struct tg_loop *loop);
 uint64_t tg_loop_pass(const struct tg_loop *loop);
 /* Monotonic nanoseconds, read now: for latencies. */
 uint64_t tg_loop_now_ns(void);
+/* Milliseconds since the machine started, with those that it was suspended for; read now. */
+uint64_t tg_loop_boot_ms(void);
 /* Wall clock, ms since 1970, as of this pass. */
 int64_t tg_loop_wall_ms(const struct tg_loop *loop);
 

@@ -446,4 +446,53 @@ describe('partition', options, () => {
     await assertOneEach(fn, ids);
     for (const id of ids) assert.equal(disconnects(fn, id).length, 1);
   });
+
+  // Back under a new number, while it is not known what becomes of the old one: a foreign claim holds it.
+  async function back(t) {
+    const redis = await startRedis(t);
+    const proxy = await startProxy(t, redis.port);
+    const fn = await startLambda(t, { app: echo });
+    const cut = await startNode(t, fn, proxy, { drain: { deadlineSeconds: 20 } });
+    const ids = (await Promise.all(Array.from({ length: 6 }, () => join(t, cut, fn)))).map(({ id }) => id);
+    const former = `tidegate:{test:${await sample(cut, 'tidegate_cluster_node')}}`;
+    await waitFor(async () => (await rowCount(redis)) === ids.length, { what: 'the rows' });
+    proxy.cut();
+    await redis.command('SET', `${former}:claim`, 'foreign');
+    await waitFor(async () => !(await ready(cut)), { timeout: 2 * LEASE, what: 'the loss of the lease' });
+    proxy.heal();
+    await waitFor(() => ready(cut), { what: 'the new incarnation' });
+    return { redis, fn, cut, ids, former };
+  }
+
+  // A drain has begun, and waits.
+  async function drains(gateway) {
+    gateway.signal('SIGTERM');
+    await waitFor(() => gateway.log().includes('closing connections'), { what: 'the drain' });
+    const began = Date.now();
+    await waitFor(() => Date.now() - began > 500, { timeout: 2000, what: 'some of its time' });
+    assert.equal(gateway.exit, undefined);
+  }
+
+  test('a drain soon after its return waits until it knows of whom nobody else has told, and tells of them', async (t) => {
+    const { redis, fn, cut, ids, former } = await back(t);
+    await drains(cut);
+    await redis.command('HSET', `${former}:told`, ids[0], '1', ids[1], '1');
+    await redis.command('SET', `${former}:dead`, '1');
+    await cut.exited;
+    assert.deepEqual(cut.exit, { code: 0, signal: null });
+    for (const [i, id] of ids.entries()) assert.equal(disconnects(fn, id).length, i < 2 ? 0 : 1, id);
+    assert.ok(!cut.log().includes('$disconnects given up'));
+  });
+
+  test('a drain soon after its return hands what Redis has forgotten to another node', async (t) => {
+    const { redis, fn, cut, ids, former } = await back(t);
+    await drains(cut);
+    await redis.command('DEL', `${former}:rows:0`, `${former}:rows:1`, `${former}:claim`);
+    await cut.exited;
+    assert.deepEqual(cut.exit, { code: 0, signal: null });
+    assert.equal(await rowCount(redis), ids.length);
+    assert.equal(fn.filter('DISCONNECT').length, 0);
+    await startNode(t, fn, redis);
+    await assertOneEach(fn, ids);
+  });
 });

@@ -29,7 +29,7 @@ struct node {
     int joined, lost, forgotten, settled;
     uint32_t number;
     char token[TG_TOKEN_LEN];
-    bool restored;
+    bool restored, stands_back;
     char issued[ISSUED_MAX][TG_CONNID_LEN + 1]; /* $disconnects: own and of the dead */
     size_t issued_count, room;
     struct tg_list waiting; /* struct leaving, without a turn */
@@ -180,7 +180,8 @@ static inline void node_on_restored(void *arg, uint32_t number, bool done)
     ((struct node *)arg)->restored = done;
 }
 
-static inline void node_on_claimed(void *arg, uint32_t dead, uint32_t rows, const char *token, bool own)
+static inline void node_on_claimed(void *arg, uint32_t dead, uint32_t rows, const char *token, bool own,
+                                   bool late)
 {
     struct node *node = arg;
     if (node->takeover != NULL) { /* one at a time here */
@@ -189,12 +190,16 @@ static inline void node_on_claimed(void *arg, uint32_t dead, uint32_t rows, cons
     }
     if (own) {
         node->restored = false;
-        tg_registry_redis_restore(node->registry, dead, token, node_on_restored, node);
+        tg_registry_redis_restore(node->registry, dead, token, late, node_on_restored, node);
         for (int i = 0; i < 100 && !node->restored && tg_uplink_up(node->link); i++) {
             tg_loop_run_once(node->fixture.loop); /* a worker of its own would do this elsewhere */
         }
         if (!node->restored) {
             tg_member_dealt_with(node->member, dead, false);
+            return;
+        }
+        if (node->stands_back) {
+            tg_member_leave_to_others(node->member, dead);
             return;
         }
     }
@@ -207,12 +212,12 @@ static inline void node_inherit(void *arg, const char *id, const struct tg_conn_
     node_issue(arg, id);
 }
 
-static inline void node_on_settled(void *arg, uint32_t number)
+static inline void node_on_settled(void *arg, uint32_t number, uint64_t known_until_ms)
 {
     struct node *node = arg;
     const struct tg_registry_heir heir = {.room = node_room, .issue = node_inherit, .arg = node};
     node->settled++;
-    tg_registry_redis_settle(node->registry, number, &heir);
+    tg_registry_redis_settle(node->registry, number, known_until_ms, &heir);
 }
 
 static const struct tg_member_events node_events = {

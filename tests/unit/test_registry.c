@@ -113,6 +113,139 @@ static void test_unknown_until_the_lease_is_over(void **state)
     node_free(nodes[0]);
 }
 
+/* So long away that Redis may have forgotten what others did meanwhile: all that is left of the number. */
+static void pass_memory(const struct node *node, struct node *running)
+{
+    struct node *nodes[] = {running};
+    uint64_t until = node->cluster->settings.lease_ms + node->cluster->settings.dead_ms + tg_loop_boot_ms();
+    NODES_UNTIL(nodes, tg_loop_boot_ms() > until);
+}
+
+/* Another node has told of all, and Redis has forgotten that. */
+static void test_away_for_too_long(void **state)
+{
+    struct redis_server *server = *state;
+    char line[128];
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {settled_node(server, LEASE_MS)};
+    struct node *others[] = {node_new(server->url, LEASE_MS, false)};
+    nodes[0]->cluster->settings.dead_ms = others[0]->cluster->settings.dead_ms = 500;
+    struct tg_socket *sockets[3] = {node_open(nodes[0]), node_open(nodes[0]), node_open(nodes[0])};
+    uint32_t number = nodes[0]->number;
+    NODES_UNTIL(nodes, rows_of(server, number) == 3);
+    NODES_UNTIL(others, others[0]->issued_count == 3 && tg_member_takeovers(others[0]->member) == 1);
+    snprintf(line, sizeof line, "EXISTS tidegate:{unit:%u}:dead tidegate:{unit:%u}:told", number, number);
+    NODES_UNTIL(others, ask(server, line) == 0);
+    pass_memory(nodes[0], others[0]);
+    NODES_UNTIL(nodes, tg_member_takeovers(nodes[0]->member) == 1);
+    end_all(nodes[0], sockets, 3);
+    NODES_UNTIL(nodes, nodes[0]->left == 3 && tg_registry_redis_orphans(nodes[0]->registry) == 0);
+    assert_int_equal(nodes[0]->issued_count, 0);
+    node_free(others[0]);
+    node_free(nodes[0]);
+}
+
+/* That it was dealt with is known, and not any more of whom others have told. */
+static void test_settled_too_late(void **state)
+{
+    struct redis_server *server = *state;
+    char line[128];
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {settled_node(server, LEASE_MS)};
+    struct tg_socket *sockets[2] = {node_open(nodes[0]), node_open(nodes[0])};
+    uint32_t number = nodes[0]->number;
+    nodes[0]->cluster->settings.dead_ms = 1;
+    NODES_UNTIL(nodes, rows_of(server, number) == 2);
+    redis_server_kill(server);
+    NODES_UNTIL(nodes, nodes[0]->lost >= 1);
+    end_all(nodes[0], sockets, 2);
+    assert_int_equal(tg_registry_redis_orphans(nodes[0]->registry), 2);
+    pass_memory(nodes[0], nodes[0]);
+    redis_server_start(server, NULL);
+    snprintf(line, sizeof line, "SET tidegate:{unit:%u}:dead 1", number);
+    ask(server, line);
+    NODES_UNTIL(nodes, nodes[0]->settled == 1 && tg_registry_redis_orphans(nodes[0]->registry) == 0);
+    assert_int_equal(nodes[0]->issued_count, 0);
+    node_free(nodes[0]);
+}
+
+/* Nobody else is there: what is in the rows has not been told. */
+static void test_alone_and_away_for_too_long(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {settled_node(server, LEASE_MS)};
+    struct node *nobody[] = {node_new("redis://127.0.0.1:1", LONG_LEASE_MS, false)};
+    struct tg_socket *sockets[3] = {node_open(nodes[0]), node_open(nodes[0]), node_open(nodes[0])};
+    uint32_t number = nodes[0]->number;
+    char ids[3][TG_CONNID_LEN + 1], line[160];
+    for (size_t i = 0; i < 3; i++) {
+        copy_id(ids[i], sockets[i]);
+    }
+    nodes[0]->cluster->settings.dead_ms = 1;
+    NODES_UNTIL(nodes, rows_of(server, number) == 3);
+    snprintf(line, sizeof line, "HDEL tidegate:{unit:%u}:rows:0 %s", number, ids[2]);
+    assert_int_equal(ask(server, line), 1); /* as if told of */
+    pass_memory(nodes[0], nobody[0]);
+    NODES_UNTIL(nodes, nodes[0]->issued_count >= 2 && tg_member_takeovers(nodes[0]->member) == 1);
+    end_all(nodes[0], sockets, 3);
+    assert_int_equal(nodes[0]->issued_count, 2);
+    assert_int_equal(node_times_issued(nodes[0], ids[0]), 1);
+    assert_int_equal(node_times_issued(nodes[0], ids[1]), 1);
+    node_free(nobody[0]);
+    node_free(nodes[0]);
+}
+
+/* A process that is about to end deals with nobody's death, and leaves what it had of an earlier number to
+ * others, rows and all. */
+static void test_standing_back(void **state)
+{
+    struct redis_server *server = *state;
+    char line[128];
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {settled_node(server, LEASE_MS)};
+    struct node *dead[] = {settled_node(server, LEASE_MS)};
+    struct tg_socket *of_dead[2] = {node_open(dead[0]), node_open(dead[0])};
+    struct tg_socket *own[2] = {node_open(nodes[0]), node_open(nodes[0])};
+    uint32_t number = dead[0]->number, former = nodes[0]->number;
+    char ids[4][TG_CONNID_LEN + 1];
+    for (size_t i = 0; i < 2; i++) {
+        copy_id(ids[i], of_dead[i]);
+        copy_id(ids[2 + i], own[i]);
+    }
+    NODES_UNTIL(dead, rows_of(server, number) == 2);
+    NODES_UNTIL(nodes, rows_of(server, former) == 2);
+    tg_uplink_close(dead[0]->link);
+    end_all(dead[0], of_dead, 2);
+    node_free(dead[0]);
+    tg_member_stand_back(nodes[0]->member);
+    nodes[0]->stands_back = true;
+    snprintf(line, sizeof line, "DEL tidegate:{unit:%u}:rows:0", former);
+    assert_int_equal(ask(server, line), 1); /* it alone knows of them */
+    tg_lease_set(&nodes[0]->cluster->lease, 0, 0);
+    NODES_UNTIL(nodes, nodes[0]->lost == 1);
+    end_all(nodes[0], own, 2);
+    NODES_UNTIL(nodes, nodes[0]->restored && tg_registry_redis_orphans(nodes[0]->registry) == 0);
+    assert_int_equal(rows_of(server, former), 2);
+    uint64_t until = tg_loop_boot_ms() + 3 * LEASE_MS / 2; /* when it would have claimed the dead */
+    NODES_UNTIL(nodes, tg_loop_boot_ms() > until);
+    snprintf(line, sizeof line, "EXISTS tidegate:{unit:%u}:claim tidegate:{unit:%u}:claim", number, former);
+    assert_int_equal(ask(server, line), 0);
+    assert_int_equal(nodes[0]->issued_count, 0);
+    struct node *all[] = {nodes[0], node_new(server->url, LEASE_MS, false)};
+    NODES_UNTIL(all, all[1]->issued_count == 4 && tg_member_takeovers(all[1]->member) == 2);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(node_times_issued(all[1], ids[i]), 1);
+    }
+    assert_int_equal(nodes[0]->issued_count, 0);
+    node_free(all[1]);
+    node_free(nodes[0]);
+}
+
 /* Rows brought in line: those of events that wait stay, those of nobody go, and what is missing is written.
  */
 static void test_waiting_rows_stay(void **state)
@@ -306,6 +439,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_back_within_the_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(test_acknowledged_too_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_until_the_lease_is_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_away_for_too_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_settled_too_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alone_and_away_for_too_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_standing_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiting_rows_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flush_and_death, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waits_when_the_node_ends, setup, teardown),
