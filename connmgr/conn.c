@@ -108,18 +108,13 @@ void tg_connmgr_renumber(struct tg_connmgr *mgr, uint32_t node)
 
 /* ---- slots ---- */
 
-static struct tg_slot *slot_at(const struct tg_connmgr *mgr, size_t index)
-{
-    return &mgr->chunks[index / TG_CONN_CHUNK][index % TG_CONN_CHUNK];
-}
-
 static void put_free(struct tg_connmgr *mgr, uint32_t index)
 {
-    slot_at(mgr, index)->next_free = NO_SLOT;
+    tg_conn_slot(mgr, index)->next_free = NO_SLOT;
     if (mgr->free_first == NO_SLOT) {
         mgr->free_first = index;
     } else {
-        slot_at(mgr, mgr->free_last)->next_free = index;
+        tg_conn_slot(mgr, mgr->free_last)->next_free = index;
     }
     mgr->free_last = index;
 }
@@ -160,7 +155,7 @@ enum tg_err tg_conn_reserve(struct tg_connmgr *mgr, struct tg_conn_handle *handl
     if (conn == NULL) {
         return err != TG_OK ? err : TG_ENOMEM;
     }
-    struct tg_slot *slot = slot_at(mgr, mgr->free_first);
+    struct tg_slot *slot = tg_conn_slot(mgr, mgr->free_first);
     conn->mgr = mgr;
     conn->node = mgr->node;
     conn->slot = mgr->free_first;
@@ -190,13 +185,15 @@ void tg_connmgr_note_freed(struct tg_connmgr *mgr)
 static void conn_free(struct tg_conn *conn)
 {
     struct tg_connmgr *mgr = conn->mgr;
-    slot_at(mgr, conn->slot)->conn = NULL;
+    tg_conn_slot(mgr, conn->slot)->conn = NULL;
     put_free(mgr, conn->slot);
     mgr->live--;
     if (conn->info != NULL) {
         tg_conn_info_unref(conn->info);
     }
-    free(conn->close_reason);
+    if (conn->closed_by_us) {
+        free(conn->close_reason);
+    }
     free(conn);
     tg_connmgr_note_freed(mgr);
 }
@@ -215,7 +212,7 @@ struct tg_conn *tg_conn_get(struct tg_connmgr *mgr, struct tg_conn_handle handle
     if (handle.slot >= mgr->slot_count || handle.generation == 0) {
         return NULL;
     }
-    struct tg_slot *slot = slot_at(mgr, handle.slot);
+    struct tg_slot *slot = tg_conn_slot(mgr, handle.slot);
     return slot->generation == handle.generation ? slot->conn : NULL;
 }
 
@@ -232,10 +229,11 @@ struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle h
 
 void tg_conn_prefetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
-    enum { LINE = 64, LINES = 3 };
-    const struct tg_slot *slot = handle.slot < mgr->slot_count ? slot_at(mgr, handle.slot) : NULL;
-    for (size_t i = 0; slot != NULL && slot->conn != NULL && i < LINES; i++) {
-        __builtin_prefetch((const char *)slot->conn + i * LINE);
+    enum { LINE = 64 };
+    const struct tg_conn *conn = handle.slot < mgr->slot_count ? tg_conn_slot(mgr, handle.slot)->conn : NULL;
+    if (conn != NULL) {
+        __builtin_prefetch((const char *)conn + LINE);
+        __builtin_prefetch(conn->socket); /* which waits for the first line */
     }
 }
 
@@ -257,6 +255,12 @@ uint32_t tg_conn_node(const struct tg_conn *conn)
 const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn)
 {
     return conn->info;
+}
+
+bool tg_conn_is_of(const struct tg_conn *conn, struct tg_slice api_id)
+{
+    return tg_slice_eq(api_id, conn->api_len != TG_CONN_API_LONG ? tg_slice_make(conn->api, conn->api_len)
+                                                                 : conn->info->api_id);
 }
 
 int64_t tg_conn_last_active_ms(const struct tg_conn *conn)
@@ -285,53 +289,6 @@ void *tg_conn_user(const struct tg_conn *conn)
     return conn->user;
 }
 
-void tg_connmgr_cut(struct tg_connmgr *mgr)
-{
-    for (size_t i = 0; i < mgr->slot_count; i++) {
-        struct tg_conn *conn = slot_at(mgr, i)->conn;
-        if (conn != NULL && conn->state == TG_CONN_OPEN) {
-            tg_conn_close(conn, 0, TG_EMPTY);
-        } else if (conn != NULL && conn->state == TG_CONN_CLOSING && conn->socket != NULL) {
-            conn->ops->close(conn->socket, 0, TG_EMPTY);
-        }
-    }
-}
-
-static void visit_each(struct tg_connmgr *mgr, bool closing_too,
-                       bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
-{
-    for (size_t i = 0; i < mgr->slot_count; i++) {
-        struct tg_conn *conn = slot_at(mgr, i)->conn;
-        bool wanted =
-            conn != NULL && (conn->state == TG_CONN_OPEN || (closing_too && conn->state == TG_CONN_CLOSING));
-        if (wanted && !visit(arg, conn)) {
-            return;
-        }
-    }
-}
-
-void tg_connmgr_each(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
-{
-    visit_each(mgr, false, visit, arg);
-}
-
-void tg_connmgr_each_untold(struct tg_connmgr *mgr, bool (*visit)(void *arg, struct tg_conn *conn), void *arg)
-{
-    visit_each(mgr, true, visit, arg);
-}
-
-bool tg_connmgr_walk(const struct tg_connmgr *mgr, size_t *at, size_t slots,
-                     bool (*visit)(void *arg, const struct tg_conn *conn), void *arg)
-{
-    for (; slots > 0 && *at < mgr->slot_count; slots--, ++*at) {
-        const struct tg_conn *conn = slot_at(mgr, *at)->conn;
-        if (conn != NULL && !visit(arg, conn)) {
-            return true;
-        }
-    }
-    return *at < mgr->slot_count;
-}
-
 /* ---- life ---- */
 
 bool tg_conn_can_open(struct tg_connmgr *mgr, struct tg_conn_handle handle)
@@ -354,6 +311,11 @@ enum tg_err tg_conn_open(struct tg_connmgr *mgr, struct tg_conn_handle handle,
     enum tg_err err = tg_conn_info_new(info, &conn->info);
     if (err != TG_OK) {
         return err;
+    }
+    conn->api_len = TG_CONN_API_LONG;
+    if (info->api_id.len > 0 && info->api_id.len <= sizeof conn->api) {
+        conn->api_len = (uint8_t)info->api_id.len;
+        memcpy(conn->api, info->api_id.ptr, info->api_id.len);
     }
     conn->socket = socket;
     conn->ops = ops;
@@ -416,6 +378,7 @@ void tg_conn_close(struct tg_conn *conn, int code, struct tg_slice reason)
     tg_conn_begin_closing(conn);
     conn->closed_by_us = true;
     conn->close_code = (uint16_t)code;
+    conn->close_reason_len = 0;
     conn->close_reason = reason.len > 0 ? malloc(reason.len) : NULL;
     if (conn->close_reason != NULL) { /* else the event goes without it: the close frame has it */
         memcpy(conn->close_reason, reason.ptr, reason.len);

@@ -119,6 +119,8 @@ struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 const char *tg_conn_id(const struct tg_conn *conn);
 /* NULL while reserved. */
 const struct tg_conn_info *tg_conn_info(const struct tg_conn *conn);
+/* Whether it is of this API. Not while reserved. */
+bool tg_conn_is_of(const struct tg_conn *conn, struct tg_slice api_id);
 /* The number that the node had when it was reserved. */
 uint32_t tg_conn_node(const struct tg_conn *conn);
 /* A copy in one block, with one reference. */

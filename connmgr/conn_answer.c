@@ -60,7 +60,7 @@ static enum tg_err write_frame(struct tg_conn *conn, enum tg_opcode opcode, stru
 enum tg_err tg_conn_send_now(struct tg_conn *conn, enum tg_opcode opcode, struct tg_slice payload)
 {
     struct tg_connmgr *mgr = conn->mgr;
-    const uint32_t pass = (uint32_t)tg_loop_pass(mgr->loop);
+    const uint16_t pass = (uint16_t)tg_loop_pass(mgr->loop);
     if (conn->state != TG_CONN_OPEN) {
         return TG_ECLOSED;
     }

@@ -1,6 +1,7 @@
 /* What the files of the connection table share; private to connmgr/conn*.c. conn.c holds the table and the
- * life of a connection, conn_info.c what is known of one, conn_send.c the send queues, conn_answer.c the
- * way beside them, conn_timers.c idle, duration and ping. All of one worker's thread. */
+ * life of a connection, conn_walk.c visits them all, conn_info.c what is known of one, conn_send.c the send
+ * queues, conn_answer.c the way beside them, conn_timers.c idle, duration and ping. All of one worker's
+ * thread. */
 #ifndef TG_CONNMGR_CONN_PRIVATE_H
 #define TG_CONNMGR_CONN_PRIVATE_H
 
@@ -12,37 +13,47 @@ enum {
     /* So much for a connection is written at once: to wait for more saves nothing, and what many connections
      * have queued by the end of a pass is no longer in the processor's cache. */
     TG_CONN_WRITE_AT_ONCE = 8192,
+    TG_CONN_API_MAX = 11, /* an API id so long lies in the connection itself */
+    TG_CONN_API_LONG = UINT8_MAX,
     TG_CONN_CHUNK = 4096, /* slots made at a time: 64 KiB, and as many ids before a slot comes again */
 };
 
-/* Exists from reserve to gone; its address is the argument of the socket's events. What every push touches
- * stands first, in as few lines of the cache as it takes. */
+/* Exists from reserve to gone; its address is the argument of the socket's events. What a push touches stands
+ * first, in two lines of the cache. */
 struct tg_conn {
     struct tg_connmgr *mgr;
     struct tg_socket *socket; /* NULL: not yet, or its end has been told */
     const struct tg_socket_ops *ops;
-    const struct tg_conn_info *info; /* NULL while reserved */
-    void *user;
     struct tg_list queue;   /* struct tg_send that the socket has not got */
-    uint32_t queued_frames; /* of the queue */
+    uint64_t active_ms;     /* monotonic */
+    int64_t last_active_ms; /* wall clock */
     uint8_t state;          /* enum tg_conn_state */
     bool blocked;           /* the socket said TG_EAGAIN: no write until it is writable */
     bool owes;              /* much is queued, and waits for the end of what is being read */
     bool closed_by_us;      /* tg_conn_close came before the end was seen */
-    struct tg_list dirty;   /* mgr->dirty, while something may be written */
-    struct tg_conn_settings settings;
-    size_t queued_bytes;    /* of the queue, and socket_bytes */
-    uint64_t active_ms;     /* monotonic */
-    int64_t last_active_ms; /* wall clock */
-    size_t socket_bytes;    /* taken with TG_EAGAIN, and not yet with the kernel */
-    uint32_t slot, generation, node;
-    uint32_t now_pass;   /* tg_loop_pass of the last tg_conn_send_now that wrote */
-    uint16_t close_code; /* as given to tg_conn_close */
-    uint8_t close_reason_len;
+    uint16_t now_pass;      /* the end of tg_loop_pass of the last tg_conn_send_now that wrote */
+    uint8_t api_len;        /* TG_CONN_API_LONG: see info */
+    char api[TG_CONN_API_MAX];
     char id[TG_CONNID_LEN + 1];
-    char *close_reason;            /* NULL: empty */
-    uint64_t opened_ms, pinged_ms; /* monotonic */
-    struct tg_timer timer;         /* due at the nearest of idle, duration and ping, or earlier */
+    uint32_t slot, generation, node;
+    uint32_t queued_frames;          /* of the queue */
+    const struct tg_conn_info *info; /* NULL while reserved */
+    void *user;
+    struct tg_list dirty; /* mgr->dirty, while something may be written */
+    struct tg_conn_settings settings;
+    size_t queued_bytes; /* of the queue, and socket_bytes */
+    size_t socket_bytes; /* taken with TG_EAGAIN, and not yet with the kernel */
+    union {
+        struct { /* monotonic; of the timer, which an open connection alone has */
+            uint64_t opened_ms, pinged_ms;
+        };
+        struct { /* as given to tg_conn_close, once closed_by_us */
+            char *close_reason;
+            uint16_t close_code;
+            uint8_t close_reason_len;
+        };
+    };
+    struct tg_timer timer; /* due at the nearest of idle, duration and ping, or earlier */
 };
 
 struct tg_slot {
@@ -86,6 +97,11 @@ struct tg_connmgr {
     struct tg_conn_answers answers;
     char batch[TG_CONN_BATCH_MAX];
 };
+
+static inline struct tg_slot *tg_conn_slot(const struct tg_connmgr *mgr, size_t index)
+{
+    return &mgr->chunks[index / TG_CONN_CHUNK][index % TG_CONN_CHUNK];
+}
 
 /* Single writer: no locked instruction is needed. */
 static inline void tg_counter_add(_Atomic(uint64_t) *counter, uint64_t amount)

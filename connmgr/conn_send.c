@@ -269,16 +269,10 @@ void tg_conn_socket_drained(struct tg_conn *conn)
     }
 }
 
-void tg_connmgr_flush(struct tg_connmgr *mgr)
+/* A callback may send, close and settle more: nothing of ours is held across it. */
+static void tell_settled(struct tg_connmgr *mgr)
 {
     struct tg_list *node;
-    if (mgr->answers.conn != NULL) {
-        tg_conn_write_answers(mgr);
-    }
-    while ((node = tg_list_pop(&mgr->dirty)) != NULL) {
-        tg_conn_flush(TG_CONTAINER(node, struct tg_conn, dirty));
-    }
-    /* A callback may send, close and settle more: nothing of ours is held across it. */
     while ((node = tg_list_pop(&mgr->settled)) != NULL) {
         struct tg_send *send = send_of(node);
         tg_sent_fn *sent = send->sent;
@@ -287,4 +281,17 @@ void tg_connmgr_flush(struct tg_connmgr *mgr)
         free(send);
         sent(arg, outcome);
     }
+}
+
+void tg_connmgr_flush(struct tg_connmgr *mgr)
+{
+    struct tg_list *node;
+    if (mgr->answers.conn != NULL) {
+        tg_conn_write_answers(mgr);
+    }
+    while ((node = tg_list_pop(&mgr->dirty)) != NULL) {
+        tg_conn_flush(TG_CONTAINER(node, struct tg_conn, dirty));
+        tell_settled(mgr);
+    }
+    tell_settled(mgr);
 }

@@ -220,7 +220,7 @@ static struct tg_conn *find_conn(const struct tg_push *push, const struct tg_pus
                                  const struct tg_connid *id)
 {
     struct tg_conn *conn = tg_conn_get_open(push->mgr, handle_of(id));
-    return conn != NULL && tg_slice_eq(tg_conn_info(conn)->api_id, request->api_id) ? conn : NULL;
+    return conn != NULL && tg_conn_is_of(conn, request->api_id) ? conn : NULL;
 }
 
 static void serve(struct tg_push_op *op, const struct tg_push_request *request, const struct tg_connid *id)

@@ -28,13 +28,9 @@ struct tg_ws_engine {
 
 /* Lives from adoption until its transport is closed, which is after on_closed: a socket whose closing
  * handshake is over lingers, unknown to its former owner, until the peer closes too, so that no reset
- * overtakes our last bytes. What every write touches stands first. */
+ * overtakes our last bytes. What every write touches stands first, in one line of the cache. */
 struct tg_socket {
-    struct tg_list node; /* engine->lingering, if it does */
-    struct tg_ws_engine *engine;
     struct tg_transport *transport;
-    const struct tg_socket_events *events;
-    void *arg;
     uint16_t code; /* 0 while it is open */
     uint8_t reason_len;
     uint8_t pong_len; /* the pong at the end of `out`, which a later one may replace */
@@ -46,8 +42,12 @@ struct tg_socket {
     bool lingering; /* reported, and waiting for the peer's end */
     bool blocked;   /* the owner was told TG_EAGAIN */
     bool paused;
-    bool more;             /* inside on_message: more of the same read is to be decoded */
-    struct tg_buf out;     /* waits for the kernel to take it */
+    bool more;         /* inside on_message: more of the same read is to be decoded */
+    struct tg_buf out; /* waits for the kernel to take it */
+    struct tg_ws_engine *engine;
+    const struct tg_socket_events *events;
+    void *arg;
+    struct tg_list node;   /* engine->lingering, if it does */
     size_t offered;        /* so much of the front of `out` must be offered to the transport again */
     struct tg_buf held;    /* received, not decoded: early bytes, or what came while paused */
     struct tg_buf message; /* the parts of a message that came in parts */

@@ -29,13 +29,13 @@ bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
     socket->pong_len = 0;
     if (!waits && !socket->broken) {
         bytes = tg_slice_from(bytes, put(socket, bytes));
+        if (bytes.len == 0) {
+            return true;
+        }
         socket->offered = bytes.len;
     }
     if (socket->broken) {
         return false;
-    }
-    if (bytes.len == 0) {
-        return true;
     }
     if (tg_buf_append(&socket->out, bytes) != TG_OK) {
         break_off(socket);

@@ -346,7 +346,7 @@ enum tg_err tg_transport_write(struct tg_transport *transport, struct tg_slice b
 {
     assert(transport->state == TG_TRANSPORT_OPEN && bytes.len > 0);
     enum tg_err err = transport->ops->write(transport, bytes, put);
-    if (transport->dispatch == 0 && !is_plain(transport)) {
+    if (!is_plain(transport) && transport->dispatch == 0) {
         update_interest(transport);
     }
     return err;

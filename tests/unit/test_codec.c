@@ -104,6 +104,40 @@ static void base64url_round_trips_and_is_strict(void **state)
     }
 }
 
+/* At any place of a group, in both alphabets. */
+static void base64_knows_every_character(void **state)
+{
+    static const char common[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    static const char last[2][2] = {{'+', '/'}, {'-', '_'}};
+    struct tg_arena arena;
+    (void)state;
+    tg_arena_init(&arena, NULL);
+    for (unsigned c = 0; c < 256; c++) {
+        for (size_t place = 0; place < 4; place++) {
+            char text[] = "AAAA";
+            text[place] = (char)c;
+            for (size_t url = 0; url < 2 && c != '='; url++) {
+                const char *found = memchr(common, (int)c, 62);
+                unsigned value = found != NULL             ? (unsigned)(found - common)
+                                 : (char)c == last[url][0] ? 62u
+                                 : (char)c == last[url][1] ? 63u
+                                                           : 64u;
+                struct tg_slice out = TG_EMPTY;
+                char bytes[3] = {0};
+                enum tg_err err = url == 1 ? tg_base64url_decode(tg_slice_make(text, 4), bytes, sizeof bytes)
+                                           : tg_base64_decode(&arena, tg_slice_make(text, 4), &out);
+                assert_int_equal(err, value < 64 ? TG_OK : TG_ESYNTAX);
+                value = value < 64 ? value << 6 * (3 - place) : 0;
+                const char *got = url == 1 || err != TG_OK ? bytes : out.ptr;
+                const unsigned char expected[] = {(unsigned char)(value >> 16), (unsigned char)(value >> 8),
+                                                  (unsigned char)value};
+                assert_memory_equal(got, expected, sizeof expected);
+            }
+        }
+    }
+    tg_arena_reset(&arena);
+}
+
 static void hex_is_lower_case(void **state)
 {
     (void)state;
@@ -361,6 +395,7 @@ int main(void)
         cmocka_unit_test(base64_keeps_to_the_limit_of_the_buffer),
         cmocka_unit_test(base64_refuses_what_is_malformed),
         cmocka_unit_test(base64url_round_trips_and_is_strict),
+        cmocka_unit_test(base64_knows_every_character),
         cmocka_unit_test(hex_is_lower_case),
         cmocka_unit_test(percent_encoding_keeps_unreserved_bytes_alone),
         cmocka_unit_test(percent_decoding_leaves_broken_escapes),

@@ -302,6 +302,33 @@ static void is_gone_for_another_api(void **state)
     end_conn(socket);
 }
 
+/* However long its name is: short ones lie in the connection itself. */
+static void knows_its_api_by_the_whole_name(void **state)
+{
+    static const char name[] = "an-api-with-a-very-long-name";
+    struct world *world = *state;
+    for (size_t len = 1; len < sizeof name - 1; len++) {
+        struct tg_conn_info info = fixture_info();
+        struct tg_socket *socket = fake_socket_new();
+        struct tg_conn_handle handle;
+        char id[TG_CONNID_LEN + 1], altered[sizeof name];
+        info.api_id = tg_slice_make(name, len);
+        memcpy(altered, name, len);
+        altered[len - 1] = '!';
+        assert_int_equal(tg_conn_reserve(world->fixture.mgr, &handle, id), TG_OK);
+        socket->conn = tg_conn_get(world->fixture.mgr, handle);
+        assert_int_equal(
+            tg_conn_open(world->fixture.mgr, handle, &info, &world->fixture.settings, socket, &fake_ops),
+            TG_OK);
+        assert_true(tg_conn_is_of(socket->conn, tg_slice_make(name, len)));
+        assert_false(tg_conn_is_of(socket->conn, tg_slice_make(name, len - 1)));
+        assert_false(tg_conn_is_of(socket->conn, tg_slice_make(name, len + 1)));
+        assert_false(tg_conn_is_of(socket->conn, tg_slice_make(altered, len)));
+        assert_false(tg_conn_is_of(socket->conn, TG_EMPTY));
+        end_conn(socket);
+    }
+}
+
 static void is_gone_while_the_lease_is_lost(void **state)
 {
     struct world *world = *state;
@@ -541,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(is_gone_when_the_write_shows_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(is_gone_with_its_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(is_gone_for_another_api, setup, teardown),
+        cmocka_unit_test_setup_teardown(knows_its_api_by_the_whole_name, setup, teardown),
         cmocka_unit_test_setup_teardown(is_gone_while_the_lease_is_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_everything_else_to_the_long_way, setup, teardown),
         cmocka_unit_test(is_the_same_as_the_long_way),
