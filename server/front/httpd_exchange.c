@@ -78,7 +78,8 @@ enum tg_err http_exchange_new(struct http_conn *conn, const struct tg_http1_requ
     exchange->close = !request->keep_alive;
     exchange->head_method = tg_slice_eq(request->method, TG_LIT("HEAD"));
     exchange->expect_continue = request->expect_continue;
-    exchange->wants_upgrade = tg_headers_has_token(&request->headers, TG_LIT("Upgrade"), TG_LIT("websocket"));
+    exchange->wants_upgrade = request->has_upgrade &&
+                              tg_headers_has_token(&request->headers, TG_LIT("Upgrade"), TG_LIT("websocket"));
     tg_http1_body_init(&exchange->decoder, request->framing, request->content_length);
     tg_buf_init(&exchange->body, SIZE_MAX);
     tg_task_init(&exchange->body_task, http_body_task);

@@ -13,72 +13,69 @@ struct answer {
     bool close;
 };
 
-/* Where an answer is put together; at NULL: it cannot be. */
-struct draft {
-    char *at;
-    const char *end;
-    bool date, upgrade; /* there is such a field */
-};
+/* What an answer has beside its fields and its body, at most. */
+enum { AROUND = 256 };
 
-static inline void put(struct draft *draft, struct tg_slice bytes)
+static inline char *put(char *at, struct tg_slice bytes)
 {
-    if (draft->at == NULL || bytes.len > (size_t)(draft->end - draft->at)) {
-        draft->at = NULL;
-        return;
-    }
     if (bytes.len > 0) {
-        memcpy(draft->at, bytes.ptr, bytes.len);
-        draft->at += bytes.len;
+        memcpy(at, bytes.ptr, bytes.len);
     }
+    return at + bytes.len;
 }
 
-static void put_fields(struct draft *draft, const struct tg_headers *fields)
+/* NULL: they do not fit before `end`, or cannot be written. */
+static char *put_fields(char *at, const char *end, const struct tg_headers *fields, bool *date, bool *upgrade)
 {
-    for (size_t i = 0; i < fields->count && draft->at != NULL; i++) {
+    for (size_t i = 0; i < fields->count && at != NULL; i++) {
         const struct tg_header *field = &fields->items[i];
         if (http_is_framing(field->name)) {
             continue;
         }
-        draft->date |= field->name.len == 4 && tg_slice_eq_nocase(field->name, TG_LIT("Date"));
-        draft->upgrade |= field->name.len == 7 && tg_slice_eq_nocase(field->name, TG_LIT("Upgrade"));
-        draft->at = tg_http1_put_field(draft->at, draft->end, field);
+        *date |= field->name.len == 4 && tg_slice_eq_nocase(field->name, TG_LIT("Date"));
+        *upgrade |= field->name.len == 7 && tg_slice_eq_nocase(field->name, TG_LIT("Upgrade"));
+        at = tg_http1_put_field(at, end, field);
     }
+    return at;
 }
 
 /* Puts it together in the worker's space. Empty: it does not fit there, or cannot be written as it is. */
 static struct tg_slice compose(const struct http_exchange *exchange, const struct answer *answer)
 {
     struct tg_httpd *httpd = exchange->conn->httpd;
-    struct draft draft = {.at = httpd->answer, .end = httpd->answer + sizeof httpd->answer};
+    const size_t room = sizeof httpd->answer - AROUND;
     struct tg_slice status_line = tg_http1_status_line(answer->status);
-    bool bodiless = http_has_no_body(answer->status);
+    bool bodiless = http_has_no_body(answer->status), date = false, upgrade = false;
     char digits[TG_U64_TEXT];
-    if (status_line.len == 0) {
+    if (status_line.len == 0 || answer->body.len > room || answer->lines.len > room - answer->body.len) {
         return TG_EMPTY;
     }
-    put(&draft, status_line);
+    char *at = put(httpd->answer, status_line);
     if (answer->fields != NULL) {
-        put_fields(&draft, answer->fields);
+        at = put_fields(at, httpd->answer + room - answer->body.len, answer->fields, &date, &upgrade);
+        if (at == NULL) {
+            return TG_EMPTY;
+        }
     } else {
-        put(&draft, answer->lines);
+        at = put(at, answer->lines);
     }
     if (!bodiless) {
-        put(&draft, TG_LIT("Content-Length: "));
-        put(&draft, tg_slice_of_u64(answer->body.len, digits));
-        put(&draft, TG_LIT("\r\n"));
+        at = put(at, TG_LIT("Content-Length: "));
+        at = put(at, tg_slice_of_u64(answer->body.len, digits));
+        at = put(at, TG_LIT("\r\n"));
     }
-    if (!draft.date) {
-        put(&draft, TG_LIT("Date: "));
-        put(&draft, http_date(httpd));
-        put(&draft, TG_LIT("\r\n"));
+    if (!date) {
+        at = put(at, TG_LIT("Date: "));
+        at = put(at, http_date(httpd));
+        at = put(at, TG_LIT("\r\n"));
     }
-    put(&draft, TG_LIT("Connection: "));
-    put(&draft, http_connection_options(draft.upgrade, answer->close));
-    put(&draft, TG_LIT("\r\n\r\n"));
+    at = put(at, TG_LIT("Connection: "));
+    at = put(at, http_connection_options(upgrade, answer->close));
+    at = put(at, TG_LIT("\r\n\r\n"));
     if (!bodiless && !exchange->head_method) {
-        put(&draft, answer->body);
+        at = put(at, answer->body);
     }
-    return draft.at != NULL ? tg_slice_make(httpd->answer, (size_t)(draft.at - httpd->answer)) : TG_EMPTY;
+    return tg_slice_make(httpd->answer, (size_t)(at - httpd->answer));
 }
 
 /* The fields of text as a list. */

@@ -46,6 +46,7 @@ struct tg_http1_request {
     struct tg_headers headers; /* items in the arena, bytes in the input */
     bool keep_alive;
     bool expect_continue;
+    bool has_upgrade; /* an Upgrade field is there */
     enum tg_http1_framing framing;
     uint64_t content_length; /* with TG_HTTP1_LENGTH */
 };

@@ -168,6 +168,9 @@ static enum tg_err note_field(struct tg_http1_fields *out, const struct tg_heade
             out->expect_continue |= minor > 0 && tg_slice_eq_nocase(field->value, TG_LIT("100-continue"));
         }
         break;
+    case 7:
+        out->upgrade |= tg_slice_eq_nocase(field->name, TG_LIT("Upgrade"));
+        break;
     case 10:
         if (tg_slice_eq_nocase(field->name, TG_LIT("Connection"))) {
             note_connection(out, field->value);

@@ -115,6 +115,12 @@ static enum tg_err parse_request_line(const char **at, const char *end, struct t
         return tg_http1_refuse(fault, 400, "malformed request target");
     }
     const char *version = ++p;
+    struct tg_slice usual = TG_LIT("HTTP/1.1\r\n");
+    if ((size_t)(end - p) >= usual.len && memcmp(p, usual.ptr, usual.len) == 0) {
+        out->minor = 1;
+        *at = p + usual.len;
+        return parse_target(out, fault);
+    }
     p = tg_http1_skip_target(p, end);
     if (p - version != VERSION_LEN || end - p < 2 || p[0] != '\r' || p[1] != '\n') {
         return tg_http1_refuse(fault, 400, "malformed protocol version");
@@ -198,6 +204,7 @@ static enum tg_err read_request(struct tg_slice bytes, size_t start, const struc
     request.headers = fields.headers;
     request.keep_alive = tg_http1_keep_alive(&fields, request.minor);
     request.expect_continue = fields.expect_continue;
+    request.has_upgrade = fields.upgrade;
     request.framing = fields.has_coding   ? TG_HTTP1_CHUNKED
                       : fields.has_length ? TG_HTTP1_LENGTH
                                           : TG_HTTP1_NO_BODY;
@@ -222,7 +229,8 @@ enum tg_err tg_http1_parse_request(struct tg_slice bytes, size_t *scanned,
         return err;
     }
     if (*scanned == 0) {
-        err = read_request(bytes, start, limits, arena, out, head_len, fault);
+        struct tg_http1_fault untold;
+        err = read_request(bytes, start, limits, arena, out, head_len, &untold);
         if (err != TG_EPROTO) {
             return err;
         }
@@ -317,7 +325,8 @@ enum tg_err tg_http1_parse_response(struct tg_slice bytes, size_t *scanned,
         return tg_http1_refuse(fault, 400, "not an HTTP response");
     }
     if (*scanned == 0) {
-        err = read_response(bytes, limits, method, arena, out, head_len, fault);
+        struct tg_http1_fault untold;
+        err = read_response(bytes, limits, method, arena, out, head_len, &untold);
         if (err != TG_EPROTO) {
             return err;
         }

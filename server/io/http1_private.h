@@ -51,6 +51,7 @@ struct tg_http1_fields {
     uint64_t content_length;
     bool close, keep_alive; /* Connection options */
     bool expect_continue;
+    bool upgrade; /* such a field */
 };
 /* *at is the first byte behind the first line, and left behind the empty one. Reads nothing from `end` on:
  * what is not whole there is refused as if it were wrong. */

@@ -77,6 +77,8 @@ static void same_request(const struct tg_http1_request *a, const struct tg_http1
     CHECK((a->query.ptr == NULL) == (b->query.ptr == NULL));
     CHECK(a->minor == b->minor && a->keep_alive == b->keep_alive);
     CHECK(a->expect_continue == b->expect_continue);
+    CHECK(a->has_upgrade == b->has_upgrade);
+    CHECK(a->has_upgrade == (tg_headers_first(&a->headers, TG_LIT("upgrade")) != NULL));
     CHECK(a->framing == b->framing && a->content_length == b->content_length);
 }
 

@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <inttypes.h>
+
+#include "server/front/httpd_private.h"
 #include "tests/unit/httpd_streams.h"
 
 #define POST(length) "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " length "\r\n\r\n"
@@ -164,6 +167,97 @@ static void tells_that_the_client_has_gone(void **state)
     WAIT(world, tg_httpd_count(world->httpd) == 0);
 }
 
+/* Everything of a request that a handler can see, and its body. */
+static void tell(struct stream *stream, struct tg_buf *out)
+{
+    const struct tg_exchange *exchange = stream->exchange;
+    struct tg_slice body;
+    tg_buf_clear(out);
+    assert_int_equal(tg_buf_printf(out, "%.*s %.*s %.*s ?%.*s (%d) @%.*s %d %d %d %" PRId64 " %.*s %d %d\n",
+                                   TG_FMT(exchange->method), TG_FMT(exchange->target), TG_FMT(exchange->path),
+                                   TG_FMT(exchange->query), exchange->query.ptr != NULL,
+                                   TG_FMT(exchange->host), exchange->minor, exchange->has_body,
+                                   exchange->can_upgrade, exchange->content_length,
+                                   TG_FMT(exchange->source_ip), exchange->port, exchange->secure),
+                     TG_OK);
+    for (size_t i = 0; i < exchange->headers.count; i++) {
+        assert_int_equal(tg_buf_printf(out, "%.*s: %.*s\n", TG_FMT(exchange->headers.items[i].name),
+                                       TG_FMT(exchange->headers.items[i].value)),
+                         TG_OK);
+    }
+    stream->world->body_limit = 100;
+    if (!at_hand(stream, 100, &body)) {
+        read_body(stream->seen);
+        WAIT(stream->world, stream->seen->bodies == 1);
+        assert_int_equal(stream->seen->body_err, TG_OK);
+        body = tg_buf_slice(&stream->seen->body);
+    }
+    assert_int_equal(tg_buf_append(out, body), TG_OK);
+}
+
+/* Cut anywhere, a request is what it is in one piece; so is the one behind it. */
+static void reads_the_same_in_one_piece_and_in_two(void **state)
+{
+    static const char *texts[] = {
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\r\nPOST /p/q?r=s HTTP/1.1\r\nhost: example.com\r\nX-Y:  z \r\nContent-Length: 5\r\n\r\nhello",
+        "POST http://other/?x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nUpgrade: websocket\r\n\r\nhi",
+    };
+    struct world *world = *state;
+    struct tg_buf told[2];
+    tg_buf_init(&told[0], SIZE_MAX);
+    tg_buf_init(&told[1], SIZE_MAX);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        size_t len = strlen(texts[i]);
+        for (size_t cut = 0; cut < len; cut++) {
+            struct client client;
+            struct stream stream;
+            client_open(&client, world);
+            world->count = 0;
+            if (cut > 0) {
+                size_t before = (size_t)COUNTED(world, bytes_in);
+                client_send_bytes(&client, tg_slice_make(texts[i], cut));
+                WAIT(world, (size_t)COUNTED(world, bytes_in) == before + cut);
+            }
+            client_send(&client, texts[i] + cut);
+            stream_open(&stream, world, 1);
+            tell(&stream, &told[cut > 0]);
+            tg_buf_free(&stream.seen->body);
+            stream_reply(&stream, 200, "done");
+            assert_answer(&client, 200, "done");
+            if (cut > 0) {
+                assert_true(tg_slice_eq(tg_buf_slice(&told[0]), tg_buf_slice(&told[1])));
+            }
+            client_close(&client);
+            WAIT(world, tg_httpd_count(world->httpd) == 0);
+        }
+    }
+    world->count = 0;
+    tg_buf_free(&told[0]);
+    tg_buf_free(&told[1]);
+}
+
+/* One copy is made of what comes in one piece: the body stands behind the head there. */
+static void copies_once(void **state)
+{
+    struct world *world = *state;
+    struct client client;
+    struct stream stream;
+    struct tg_slice body;
+    client_open(&client, world);
+    client_send(&client, POST("5") "hello");
+    stream_open(&stream, world, 1);
+    assert_int_equal(http_exchange_of(stream.exchange)->conn->in.cap, 0);
+    assert_true(at_hand(&stream, 5, &body));
+    assert_ptr_equal(body.ptr, stream.exchange->method.ptr + strlen(POST("5")));
+    stream_reply(&stream, 200, "done");
+    assert_answer(&client, 200, "done");
+    stream_free(&stream);
+    client_close(&client);
+}
+
 /* ---- answers ---- */
 
 /* Takes what has come as it is, but for the Date, which must be there once. */
@@ -205,6 +299,7 @@ static void writes_lines_as_it_writes_fields(void **state)
         for (int way = 0; way < 2; way++) {
             struct client client;
             struct stream stream;
+            world->httpd->answer[0] = '\0';
             client_open(&client, world);
             client_send(&client, requests[i / 30]);
             world->count = count = 0;
@@ -219,6 +314,8 @@ static void writes_lines_as_it_writes_fields(void **state)
             }
             settle(world);
             client_receive(&client);
+            bool small = status != 299 && lengths[i % 5] <= 100;
+            assert_true(!small || memcmp(world->httpd->answer, "HTTP/1.1 ", 9) == 0); /* the short way */
             take_raw(&client, texts[way], sizeof texts[way]);
             ends[way] = client.eof;
             stream_free(&stream);
@@ -238,6 +335,8 @@ int main(void)
         WHOLE_TEST(keeps_a_body_apart_from_what_follows),
         WHOLE_TEST(says_continue_only_where_something_is_to_come),
         WHOLE_TEST(tells_that_the_client_has_gone),
+        WHOLE_TEST(reads_the_same_in_one_piece_and_in_two),
+        WHOLE_TEST(copies_once),
         WHOLE_TEST(writes_lines_as_it_writes_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
