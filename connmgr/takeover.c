@@ -122,7 +122,10 @@ static void on_told(void *arg, enum tg_err err, const struct tg_redis_reply *rep
     struct telling *telling = arg;
     (void)reply;
     telling->asking = false;
-    if (err == TG_OK) { /* else once more, when Redis can be reached */
+    /* Else once more, when Redis can be reached; what it denies when the claim is gone, it can deny for long.
+     */
+    bool denied = err == TG_EDENIED && telling->takeover != NULL && telling->takeover->broken;
+    if (err == TG_OK || denied) {
         settle(telling);
     }
     release(telling);
@@ -358,7 +361,13 @@ static void step(struct tg_takeover *takeover)
     tell_again(takeover);
     bool ends = takeover->broken || takeover->stopped;
     if (ends && tg_list_empty(&takeover->waiting)) {
-        end(takeover, false);
+        /* Who has been told of still has a row, which this process itself may find when it claims the node
+         * again: not before Redis knows. */
+        if (takeover->stopped || tg_list_empty(&takeover->unsure)) {
+            end(takeover, false);
+        } else {
+            tg_timer_start(options->loop, &takeover->timer, WAIT_MS);
+        }
         return;
     }
     while (!ends && is_through(takeover) && takeover->at < options->rows) {

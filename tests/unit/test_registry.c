@@ -246,6 +246,48 @@ static void test_standing_back(void **state)
     node_free(nodes[0]);
 }
 
+/* A survivor is cut off with what it told of on its way to Redis, for longer than its claim. It claims the
+ * node again, and tells nobody twice. */
+static void test_cut_off_while_telling(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {settled_node(server, LEASE_MS)};
+    struct node *dead[] = {settled_node(server, LEASE_MS)};
+    struct tg_socket *sockets[3] = {node_open(dead[0]), node_open(dead[0]), node_open(dead[0])};
+    uint32_t number = dead[0]->number;
+    char ids[3][TG_CONNID_LEN + 1], line[128];
+    for (size_t i = 0; i < 3; i++) {
+        copy_id(ids[i], sockets[i]);
+    }
+    NODES_UNTIL(dead, rows_of(server, number) == 3);
+    tg_uplink_close(dead[0]->link);
+    end_all(dead[0], sockets, 3);
+    node_free(dead[0]);
+    nodes[0]->room = 0;
+    const struct tg_redis_counters *redis = &nodes[0]->cluster->workers[0].redis;
+    NODES_UNTIL(nodes, nodes[0]->takeover != NULL);
+    uint64_t commands = redis->commands;
+    NODES_UNTIL(nodes, redis->answered == redis->commands && redis->commands > commands); /* rows are read */
+    ask(server, "CLIENT PAUSE 60000 WRITE");                                              /* no script runs */
+    nodes[0]->room = ISSUED_MAX;
+    NODES_UNTIL(nodes, nodes[0]->issued_count == 3);
+    uint64_t until = tg_loop_boot_ms() + tg_cluster_claim_ms(nodes[0]->cluster);
+    NODES_UNTIL(nodes, tg_loop_boot_ms() > until);
+    ask(server, "CLIENT KILL TYPE normal SKIPME yes"); /* and those that waited never do */
+    ask(server, "CLIENT UNPAUSE");
+    assert_int_equal(rows_of(server, number), 3);
+    snprintf(line, sizeof line, "EXISTS tidegate:{unit:%u}:dead", number);
+    NODES_UNTIL(nodes, ask(server, line) == 1);
+    NODES_UNTIL(nodes, nodes[0]->takeover == NULL);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(node_times_issued(nodes[0], ids[i]), 1);
+    }
+    assert_int_equal(nodes[0]->issued_count, 3);
+    node_free(nodes[0]);
+}
+
 /* Rows brought in line: those of events that wait stay, those of nobody go, and what is missing is written.
  */
 static void test_waiting_rows_stay(void **state)
@@ -443,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_settled_too_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alone_and_away_for_too_long, setup, teardown),
         cmocka_unit_test_setup_teardown(test_standing_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cut_off_while_telling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiting_rows_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flush_and_death, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waits_when_the_node_ends, setup, teardown),
