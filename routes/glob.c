@@ -8,6 +8,9 @@ static char fold(char c, bool ignore_case)
 /* Compares as many bytes as the part has, which the text has, too. The part has no `*`. */
 static bool part_starts(struct tg_slice part, struct tg_slice text, bool ignore_case)
 {
+    if (part.len == 0 || memcmp(part.ptr, text.ptr, part.len) == 0) {
+        return true; /* the common case */
+    }
     for (size_t i = 0; i < part.len; i++) {
         if (part.ptr[i] != text.ptr[i] && part.ptr[i] != '?' &&
             fold(part.ptr[i], ignore_case) != fold(text.ptr[i], ignore_case)) {

@@ -7,46 +7,41 @@ static const struct tg_slice placeholder = TG_LIT_INIT("{connectionId}");
 
 enum { ACCOUNT_SHOWN = 4 };
 
-static enum tg_err join(struct tg_arena *arena, const struct tg_slice *parts, size_t count,
-                        struct tg_slice *out)
+static char *put(char *to, struct tg_slice text)
 {
-    size_t len = 0;
-    for (size_t i = 0; i < count; i++) {
-        len += parts[i].len;
+    if (text.len > 0) {
+        memcpy(to, text.ptr, text.len);
     }
-    char *text = tg_arena_alloc(arena, len + 1);
-    if (text == NULL) {
-        return TG_ENOMEM;
-    }
-    *out = tg_slice_make(text, len);
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].len > 0) {
-            memcpy(text, parts[i].ptr, parts[i].len);
-            text += parts[i].len;
-        }
-    }
-    return TG_OK;
+    return to + text.len;
 }
 
-/* The resource: `id` is the placeholder, literally, or the real id. */
-static enum tg_err resource_of(const struct management_call *call, struct tg_slice account,
-                               struct tg_slice id, struct tg_slice *out)
+/* The resource as far as the id, into as many bytes as it takes. */
+static char *put_resource(const struct management_call *call, struct tg_slice account, char *to)
 {
-    const struct tg_slice parts[] = {
-        TG_LIT("arn:aws:execute-api:"),
-        call->model->region,
-        TG_LIT(":"),
-        account,
-        TG_LIT(":"),
-        call->api->api_id,
-        TG_LIT("/"),
-        call->stage->stage_name,
-        TG_LIT("/"),
-        call->exchange->method,
-        TG_LIT("/@connections/"),
-        id,
-    };
-    return join(call->exchange->arena, parts, sizeof parts / sizeof parts[0], out);
+    to = put(put(to, TG_LIT("arn:aws:execute-api:")), call->model->region);
+    to = put(put(to, TG_LIT(":")), account);
+    to = put(put(to, TG_LIT(":")), call->api->api_id);
+    to = put(put(to, TG_LIT("/")), call->stage->stage_name);
+    to = put(put(to, TG_LIT("/")), call->exchange->method);
+    return put(to, TG_LIT("/@connections/"));
+}
+
+/* With the placeholder, literally, and with the real id. */
+static enum tg_err resources_of(const struct management_call *call, struct tg_slice account,
+                                struct tg_slice out[2])
+{
+    size_t before = sizeof "arn:aws:execute-api:::///@connections/" + call->model->region.len + account.len +
+                    call->api->api_id.len + call->stage->stage_name.len + call->exchange->method.len;
+    char *first = tg_arena_alloc(call->exchange->arena, 2 * before + placeholder.len + call->id.len);
+    if (first == NULL) {
+        return TG_ENOMEM;
+    }
+    char *id = put_resource(call, account, first);
+    struct tg_slice shared = tg_slice_make(first, (size_t)(id - first));
+    char *second = put(id, placeholder);
+    out[0] = tg_slice_make(first, (size_t)(second - first));
+    out[1] = tg_slice_make(second, (size_t)(put(put(second, shared), call->id) - second));
+    return TG_OK;
 }
 
 /* The native service's text, account masked to its last digits. */
@@ -54,19 +49,19 @@ static enum tg_err refusal(struct management_call *call, bool explicitly, struct
 {
     static const char stars[] = "********************************";
     struct tg_arena *arena = call->exchange->arena;
-    struct tg_slice account = call->model->account_id, resource;
+    struct tg_slice account = call->model->account_id, resources[2];
     size_t hidden = account.len > ACCOUNT_SHOWN ? account.len - ACCOUNT_SHOWN : 0;
     hidden = hidden < sizeof stars - 1 ? hidden : sizeof stars - 1;
     enum tg_err err = tg_arena_printf(arena, &account, "%.*s%.*s", (int)hidden, stars,
                                       TG_FMT(tg_slice_from(call->model->account_id, hidden)));
     if (err == TG_OK) {
-        err = resource_of(call, account, placeholder, &resource);
+        err = resources_of(call, account, resources);
     }
     if (err != TG_OK) {
         return err;
     }
     return tg_arena_printf(arena, out, "User: %.*s is not authorized to perform: %.*s on resource: %.*s %s",
-                           TG_FMT(call->credential->user_arn), TG_FMT(action), TG_FMT(resource),
+                           TG_FMT(call->credential->user_arn), TG_FMT(action), TG_FMT(resources[0]),
                            explicitly ? "with an explicit deny in a session policy"
                                       : "because no session policy allows the execute-api:ManageConnections "
                                         "action");
@@ -77,10 +72,7 @@ enum tg_err management_allowed(struct management_call *call, bool *allowed, stru
     const struct tg_exchange *exchange = call->exchange;
     struct tg_slice resources[2];
     size_t count = call->model->management.strict_management_arn ? 1 : 2;
-    enum tg_err err = resource_of(call, call->model->account_id, placeholder, &resources[0]);
-    if (err == TG_OK && count == 2) {
-        err = resource_of(call, call->model->account_id, call->id, &resources[1]);
-    }
+    enum tg_err err = resources_of(call, call->model->account_id, resources);
     if (err != TG_OK) {
         return err;
     }

@@ -77,6 +77,8 @@ struct tg_sigv4_cache {
         struct tg_hmac_key key;
     } slots[TG_SIGV4_CACHE_SLOTS];
     uint64_t hits, misses;
+    char date[16];   /* in basic form, read last */
+    int64_t seconds; /* since 1970, of that date; 0: there is none */
 };
 
 /* Bits of `missing`. */

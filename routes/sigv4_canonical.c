@@ -5,37 +5,40 @@
 
 #include "server/base/codec.h"
 
-/* Writes into memory that was measured before; the pointer moves on. */
-static void put(char **to, struct tg_slice bytes)
+/* These write into memory that was measured before, and return where it goes on. */
+static char *put(char *to, struct tg_slice bytes)
 {
     if (bytes.len > 0) {
-        memcpy(*to, bytes.ptr, bytes.len);
-        *to += bytes.len;
+        memcpy(to, bytes.ptr, bytes.len);
     }
+    return to + bytes.len;
 }
 
-static void put_char(char **to, char c)
+static char *put_char(char *to, char c)
 {
-    *(*to)++ = c;
+    *to = c;
+    return to + 1;
 }
 
-/* RFC 3986 section 2.3. */
-static const bool unreserved[256] = {
-    ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['-'] = true,
-    ['.'] = true,         ['_'] = true,         ['~'] = true,
+/* RFC 3986 section 2.3; a path keeps its slashes. */
+enum { UNRESERVED = 1, IN_PATH = 2 };
+static const unsigned char kept[256] = {
+    ['A' ... 'Z'] = UNRESERVED | IN_PATH, ['a' ... 'z'] = UNRESERVED | IN_PATH,
+    ['0' ... '9'] = UNRESERVED | IN_PATH, ['-'] = UNRESERVED | IN_PATH,
+    ['.'] = UNRESERVED | IN_PATH,         ['_'] = UNRESERVED | IN_PATH,
+    ['~'] = UNRESERVED | IN_PATH,         ['/'] = IN_PATH,
 };
 
 /* At most three characters a byte. */
-static void put_encoded_byte(char **to, unsigned char c, bool keep_slash)
+static inline char *put_encoded_byte(char *to, unsigned char c, unsigned char keep)
 {
     static const char digits[] = "0123456789ABCDEF";
-    if (unreserved[c] || (keep_slash && c == '/')) {
-        put_char(to, (char)c);
-    } else {
-        put_char(to, '%');
-        put_char(to, digits[c >> 4]);
-        put_char(to, digits[c & 0x0f]);
+    if ((kept[c] & keep) != 0) {
+        return put_char(to, (char)c);
     }
+    to = put_char(to, '%');
+    to = put_char(to, digits[c >> 4]);
+    return put_char(to, digits[c & 0x0f]);
 }
 
 /* The value of a hexadecimal digit, or -1. */
@@ -48,9 +51,8 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static struct tg_slice put_reencoded(char **to, struct tg_slice text)
+static char *put_reencoded(char *to, struct tg_slice text)
 {
-    const char *start = *to;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         if (c == '%' && text.len - i > 2 && hex_digit(text.ptr[i + 1]) >= 0 &&
@@ -58,9 +60,9 @@ static struct tg_slice put_reencoded(char **to, struct tg_slice text)
             c = (unsigned char)(hex_digit(text.ptr[i + 1]) << 4 | hex_digit(text.ptr[i + 2]));
             i += 2;
         }
-        put_encoded_byte(to, c, false);
+        to = put_encoded_byte(to, c, UNRESERVED);
     }
-    return tg_slice_make(start, (size_t)(*to - start));
+    return to;
 }
 
 static int compare_params(const void *a, const void *b)
@@ -95,8 +97,10 @@ enum tg_err tg_sigv4_params(struct tg_arena *arena, struct tg_slice query, struc
         struct tg_slice value, pair = tg_slice_cut(query, '&', &query);
         if (pair.len > 0) {
             struct tg_slice name = tg_slice_cut(pair, '=', &value);
-            next->name = put_reencoded(&text, name);
-            next->value = put_reencoded(&text, value);
+            char *middle = put_reencoded(text, name), *end = put_reencoded(middle, value);
+            next->name = tg_slice_make(text, (size_t)(middle - text));
+            next->value = tg_slice_make(middle, (size_t)(end - middle));
+            text = end;
             next++;
         }
     }
@@ -113,37 +117,36 @@ static bool is_blank(char c)
 }
 
 /* Trimmed, each run of blanks one space. */
-static void put_header_value(char **to, struct tg_slice value)
+static char *put_header_value(char *to, struct tg_slice value)
 {
     value = tg_slice_trim(value);
     if (tg_slice_find(value, ' ') == value.len && tg_slice_find(value, '\t') == value.len) {
-        put(to, value);
-        return;
+        return put(to, value);
     }
     for (size_t i = 0; i < value.len; i++) {
         if (!is_blank(value.ptr[i])) {
-            put_char(to, value.ptr[i]);
+            to = put_char(to, value.ptr[i]);
         } else if (!is_blank(value.ptr[i - 1])) {
-            put_char(to, ' ');
+            to = put_char(to, ' ');
         }
     }
+    return to;
 }
 
-static void put_header(char **to, const struct tg_headers *headers, struct tg_slice name)
+static char *put_header(char *to, const struct tg_headers *headers, struct tg_slice name)
 {
     bool first = true;
-    put(to, name);
-    put_char(to, ':');
+    to = put_char(put(to, name), ':');
     for (size_t i = 0; i < headers->count; i++) {
         if (tg_slice_eq_nocase(headers->items[i].name, name)) {
             if (!first) {
-                put_char(to, ',');
+                to = put_char(to, ',');
             }
-            put_header_value(to, headers->items[i].value);
+            to = put_header_value(to, headers->items[i].value);
             first = false;
         }
     }
-    put_char(to, '\n');
+    return put_char(to, '\n');
 }
 
 static bool is_signature(const struct tg_sigv4_param *param)
@@ -173,31 +176,26 @@ static enum tg_err canonical_request(const struct tg_sigv4_canonical *canonical,
     if (start == NULL) {
         return TG_ENOMEM;
     }
-    put(&to, canonical->method);
-    put_char(&to, '\n');
+    to = put_char(put(to, canonical->method), '\n');
     for (size_t i = 0; i < canonical->path.len; i++) {
-        put_encoded_byte(&to, (unsigned char)canonical->path.ptr[i], true);
+        to = put_encoded_byte(to, (unsigned char)canonical->path.ptr[i], IN_PATH);
     }
-    put(&to, canonical->path.len > 0 ? TG_LIT("\n") : TG_LIT("/\n"));
+    to = put(to, canonical->path.len > 0 ? TG_LIT("\n") : TG_LIT("/\n"));
     struct tg_slice separator = TG_EMPTY;
     for (size_t i = 0; i < canonical->params->count; i++) {
         const struct tg_sigv4_param *param = &canonical->params->items[i];
         if (!canonical->presigned || !is_signature(param)) {
-            put(&to, separator);
-            put(&to, param->name);
-            put_char(&to, '=');
-            put(&to, param->value);
+            to = put_char(put(put(to, separator), param->name), '=');
+            to = put(to, param->value);
             separator = TG_LIT("&");
         }
     }
-    put_char(&to, '\n');
+    to = put_char(to, '\n');
     for (struct tg_slice rest = canonical->signed_headers; rest.len > 0;) {
-        put_header(&to, canonical->headers, tg_slice_cut(rest, ';', &rest));
+        to = put_header(to, canonical->headers, tg_slice_cut(rest, ';', &rest));
     }
-    put_char(&to, '\n');
-    put(&to, canonical->signed_headers);
-    put_char(&to, '\n');
-    put(&to, tg_slice_make(canonical->payload_hex, sizeof canonical->payload_hex));
+    to = put_char(put(put_char(to, '\n'), canonical->signed_headers), '\n');
+    to = put(to, tg_slice_make(canonical->payload_hex, sizeof canonical->payload_hex));
     assert((size_t)(to - start) <= size);
     *out = tg_slice_make(start, (size_t)(to - start));
     return TG_OK;
@@ -224,13 +222,10 @@ enum tg_err tg_sigv4_compute(const struct tg_sigv4_canonical *canonical, struct 
     if (start == NULL) {
         return TG_ENOMEM;
     }
-    put(&to, algorithm);
-    put_char(&to, '\n');
-    put(&to, date);
-    put_char(&to, '\n');
-    put(&to, scope);
-    put_char(&to, '\n');
-    put(&to, tg_slice_make(digest_hex, sizeof digest_hex));
+    to = put_char(put(to, algorithm), '\n');
+    to = put_char(put(to, date), '\n');
+    to = put_char(put(to, scope), '\n');
+    to = put(to, tg_slice_make(digest_hex, sizeof digest_hex));
     err = tg_hmac_sha256_by(key, tg_slice_make(start, (size_t)(to - start)), digest);
     if (err == TG_OK) {
         tg_hex_encode(digest, sizeof digest, out);
@@ -254,12 +249,11 @@ static enum tg_err derive(struct tg_slice secret, struct tg_slice day, struct tg
 {
     const struct tg_slice steps[] = {day, region, service, TG_LIT("aws4_request")};
     unsigned char key[TG_SHA256_LEN];
-    char *start = tg_arena_alloc(arena, secret.len + 4), *to = start;
+    char *start = tg_arena_alloc(arena, secret.len + 4);
     if (start == NULL) {
         return TG_ENOMEM;
     }
-    put(&to, TG_LIT("AWS4"));
-    put(&to, secret);
+    (void)put(put(start, TG_LIT("AWS4")), secret);
     struct tg_slice current = tg_slice_make(start, secret.len + 4);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         enum tg_err err = tg_hmac_sha256(current, steps[i], key);
@@ -290,8 +284,7 @@ static size_t cache_input(struct tg_slice secret, struct tg_slice day, struct tg
         return 0;
     }
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        put_char(&input, (char)parts[i].len);
-        put(&input, parts[i]);
+        input = put(put_char(input, (char)parts[i].len), parts[i]);
     }
     return need;
 }

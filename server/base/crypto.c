@@ -6,7 +6,6 @@
 #include "server/base/crypto.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <sys/random.h>
 
@@ -32,8 +31,8 @@ static bool absorb(const unsigned char key[SHA256_BLOCK], unsigned char pad, uin
     for (size_t i = 0; i < 8; i++) {
         state[i] = ctx.h[i];
     }
-    OPENSSL_cleanse(block, sizeof block);
-    OPENSSL_cleanse(&ctx, sizeof ctx);
+    explicit_bzero(block, sizeof block);
+    explicit_bzero(&ctx, sizeof ctx);
     return ok;
 }
 
@@ -41,13 +40,15 @@ static bool absorb(const unsigned char key[SHA256_BLOCK], unsigned char pad, uin
 static bool continue_digest(const uint32_t state[8], struct tg_slice bytes, unsigned char out[TG_SHA256_LEN])
 {
     SHA256_CTX ctx;
-    bool ok = SHA256_Init(&ctx) == 1;
     for (size_t i = 0; i < 8; i++) {
         ctx.h[i] = state[i];
     }
     ctx.Nl = SHA256_BLOCK * 8; /* bits so far */
-    ok = ok && SHA256_Update(&ctx, bytes.ptr, bytes.len) == 1 && SHA256_Final(out, &ctx) == 1;
-    OPENSSL_cleanse(&ctx, sizeof ctx);
+    ctx.Nh = 0;
+    ctx.num = 0; /* bytes of an unfinished block */
+    ctx.md_len = TG_SHA256_LEN;
+    bool ok = SHA256_Update(&ctx, bytes.ptr, bytes.len) == 1 && SHA256_Final(out, &ctx) == 1;
+    explicit_bzero(&ctx, sizeof ctx);
     return ok;
 }
 
@@ -61,7 +62,7 @@ enum tg_err tg_hmac_key_init(struct tg_slice key, struct tg_hmac_key *out)
         memcpy(block, key.ptr, key.len);
     }
     ok = ok && absorb(block, 0x36, out->inner) && absorb(block, 0x5c, out->outer);
-    OPENSSL_cleanse(block, sizeof block);
+    explicit_bzero(block, sizeof block);
     return ok ? TG_OK : TG_ENOMEM;
 }
 
@@ -81,7 +82,7 @@ enum tg_err tg_hmac_sha256(struct tg_slice key, struct tg_slice bytes, unsigned 
     if (err == TG_OK) {
         err = tg_hmac_sha256_by(&state, bytes, out);
     }
-    OPENSSL_cleanse(&state, sizeof state);
+    explicit_bzero(&state, sizeof state);
     return err;
 }
 

@@ -647,6 +647,70 @@ static void signing_needs_a_host(void **state)
     tg_arena_reset(&f.arena);
 }
 
+/* A signed field may have any name that a field may have; one that none can have was not signed by the rules.
+ */
+static void signed_names_are_field_names(void **state)
+{
+    (void)state;
+    int verified = 0;
+    for (int c = 1; c < 256; c++) {
+        struct fixture f;
+        char name[] = "x-amz-?-";
+        struct tg_sigv4_signature signature;
+        const struct sample sample = {.fields = {HOST_FIELD, {name, "value"}}};
+        name[6] = (char)c;
+        set_up(&f, &sample);
+        bool ok = tg_header_name_ok(tg_slice_cstr(name));
+        assert_int_equal(tg_sigv4_sign(&f.request, &f.credential, NULL, &f.arena, &signature), TG_OK);
+        assert_int_equal(tg_headers_add(&f.headers, &f.arena, TG_LIT("X-Amz-Date"), signature.date), TG_OK);
+        assert_int_equal(
+            tg_headers_add(&f.headers, &f.arena, TG_LIT("Authorization"), signature.authorization), TG_OK);
+        if ((verify(&f) == TG_SIGV4_OK) != ok) {
+            fail_msg("character %d", c);
+        }
+        verified += ok;
+        tg_arena_reset(&f.arena);
+    }
+    assert_true(verified > 60);
+}
+
+/* The date read last is remembered: by what it says alone. */
+static void each_date_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *date;
+        enum tg_sigv4_outcome outcome;
+    } rows[] = {
+        {"20260102T030405Z", TG_SIGV4_OK},          {"20260102T030405Z", TG_SIGV4_OK},
+        {"20260102T020405Z", TG_SIGV4_EXPIRED},     {"20260102T0304O5Z", TG_SIGV4_INCOMPLETE},
+        {"20260102T030405Z", TG_SIGV4_OK},          {"20260102T030505Z", TG_SIGV4_MISMATCH},
+        {"20260102T040405Z", TG_SIGV4_NOT_YET},     {"20260102T030405", TG_SIGV4_INCOMPLETE},
+        {"20260102T030405Zx", TG_SIGV4_INCOMPLETE},
+    };
+    struct tg_sigv4_cache cache = {.hits = 0};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fixture f;
+        struct sample sample = hello;
+        sample.fields[1].value = rows[i].date;
+        set_up(&f, &sample);
+        f.cache = cache;
+        assert_int_equal(verify(&f), rows[i].outcome);
+        cache = f.cache;
+        tg_arena_reset(&f.arena);
+    }
+    /* Zeroes are no date, though an empty cache has them. */
+    const struct sample zeroes = {
+        .method = "GET",
+        .path = "/prod",
+        .query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20260102%2Fus-east-1%2F"
+                 "execute-api%2Faws4_request&X-Amz-SignedHeaders=host&X-Amz-Signature=0&X-Amz-Date="
+                 "%00%00%00%00%00%00%00%00%00%00%00%00%00%00%00%00",
+        .fields = {HOST_FIELD},
+    };
+    assert_int_equal(outcome_of(&zeroes), TG_SIGV4_INCOMPLETE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -671,6 +735,8 @@ int main(void)
         cmocka_unit_test(signing_gives_the_known_signatures),
         cmocka_unit_test(what_is_signed_verifies),
         cmocka_unit_test(signing_needs_a_host),
+        cmocka_unit_test(signed_names_are_field_names),
+        cmocka_unit_test(each_date_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
