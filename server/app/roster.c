@@ -6,7 +6,10 @@
 #include "routes/session.h"
 #include "server/base/codec.h"
 
-enum { TEXT_MAX = 64 << 20 };
+enum {
+    TEXT_MAX = 64 << 20,
+    ROW_COST = 32 /* slots that are looked at in the time that a row is written in */
+};
 
 /* An API's stage, as connections name them: the configuration may have dropped it. */
 struct stage {
@@ -232,7 +235,8 @@ static void worker_is_through(struct tg_roster *roster)
 
 void tg_roster_look(struct tg_roster *roster, const struct tg_engine *engine)
 {
-    size_t before = roster->slot, slots = TG_ROSTER_STEP_SLOTS;
+    size_t before = roster->slot, rows = roster->rows, slots = TG_ROSTER_STEP_SLOTS;
+    roster->cost = ROW_COST;
     if (roster->wish == TG_ROSTER_ONE) {
         look_at_one(roster, engine);
         return;
@@ -243,11 +247,53 @@ void tg_roster_look(struct tg_roster *roster, const struct tg_engine *engine)
     roster->step_rows = TG_ROSTER_STEP_ROWS;
     bool more = tg_connmgr_walk(engine->connmgr, &roster->slot, slots,
                                 roster->wish == TG_ROSTER_COUNT ? count : list, roster);
+    size_t looked_at = roster->slot > before ? roster->slot - before : 0;
+    roster->cost += looked_at + (roster->rows - rows) * ROW_COST;
     if (roster->wish == TG_ROSTER_PAGE) {
-        roster->slots_left -= roster->slot > before ? roster->slot - before : 0;
+        roster->slots_left -= looked_at;
     }
     if (!more && roster->err == TG_OK) {
         worker_is_through(roster);
+    }
+}
+
+static void on_turn(struct tg_timer *timer)
+{
+    struct tg_roster_queue *queue = TG_CONTAINER(timer, struct tg_roster_queue, timer);
+    struct tg_list *node = NULL;
+    size_t cost = 0;
+    while (cost < TG_ROSTER_STEP_SLOTS && (node = tg_list_pop(&queue->waiting)) != NULL) {
+        struct tg_roster *roster = TG_CONTAINER(node, struct tg_roster, report.mail.node);
+        tg_roster_look(roster, queue->engine);
+        cost += roster->cost;
+        queue->looked(queue->arg, roster);
+    }
+    if (!tg_list_empty(&queue->waiting)) {
+        tg_timer_start(queue->loop, timer, 0);
+    }
+}
+
+void tg_roster_queue_init(struct tg_roster_queue *queue)
+{
+    tg_list_init(&queue->waiting);
+    tg_timer_init(&queue->timer, on_turn);
+}
+
+void tg_roster_queue_add(struct tg_roster_queue *queue, struct tg_roster *roster)
+{
+    tg_list_init(&roster->report.mail.node);
+    tg_list_append(&queue->waiting, &roster->report.mail.node);
+    if (!tg_timer_armed(&queue->timer)) {
+        tg_timer_start(queue->loop, &queue->timer, 0);
+    }
+}
+
+void tg_roster_queue_free(struct tg_roster_queue *queue)
+{
+    struct tg_list *node;
+    tg_timer_stop(&queue->timer);
+    while ((node = tg_list_pop(&queue->waiting)) != NULL) {
+        tg_roster_free(TG_CONTAINER(node, struct tg_roster, report.mail.node));
     }
 }
 

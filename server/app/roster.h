@@ -51,6 +51,7 @@ struct tg_roster {
     uint64_t handshakes, handshakes_of_worker; /* COUNT: under way */
     struct tg_map stages;                      /* COUNT: struct stage by names */
     size_t step_rows;
+    size_t cost; /* of the last look, in slots */
     struct tg_buf key;
 };
 
@@ -64,6 +65,21 @@ enum tg_err tg_roster_set_filter(struct tg_roster *roster,
 enum tg_err tg_roster_set_cursor(struct tg_roster *roster, struct tg_slice cursor) TG_MUST_CHECK;
 /* One part, on the thread of the worker, which has this engine. */
 void tg_roster_look(struct tg_roster *roster, const struct tg_engine *engine);
+/* Those that came to a worker and wait for its look. However many they are, in one pass of the loop it looks
+ * at no more for all of them than for two alone. One a worker. */
+struct tg_roster_queue {
+    struct tg_loop *loop;
+    const struct tg_engine *engine;
+    void (*looked)(void *arg, struct tg_roster *roster); /* takes it */
+    void *arg;
+    struct tg_list waiting;
+    struct tg_timer timer;
+};
+/* The fields above `waiting` are the owner's to fill in before the first is added. */
+void tg_roster_queue_init(struct tg_roster_queue *queue);
+/* Takes the roster. */
+void tg_roster_queue_add(struct tg_roster_queue *queue, struct tg_roster *roster);
+void tg_roster_queue_free(struct tg_roster_queue *queue);
 /* Nothing is left to look at, with so many workers. */
 bool tg_roster_done(const struct tg_roster *roster, size_t workers);
 /* JSON; of a roster that is done. TG_ENOTFOUND: ONE is not there. */

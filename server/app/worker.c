@@ -61,6 +61,7 @@ struct tg_worker {
     struct tg_engine engine;
     struct tg_seat *seat; /* NULL: not in a cluster */
     struct tg_closing closing;
+    struct tg_roster_queue rosters;
 };
 
 /* ---- settings out of the configuration ---- */
@@ -151,6 +152,11 @@ static void send_report(struct tg_worker *worker, struct tg_report *report)
     }
 }
 
+static void on_roster(void *arg, struct tg_roster *roster)
+{
+    send_report(arg, &roster->report);
+}
+
 static void report_stats(struct tg_worker *worker, uint64_t question)
 {
     struct tg_worker_stats *stats = calloc(1, sizeof *stats);
@@ -194,8 +200,7 @@ static void on_mail(void *arg, struct tg_mail *base)
         report_stats(worker, mail->question);
         break;
     case MAIL_ROSTER:
-        tg_roster_look(mail->roster, &worker->engine);
-        send_report(worker, &mail->roster->report);
+        tg_roster_queue_add(&worker->rosters, mail->roster);
         break;
     case MAIL_JOIN:
         tg_seat_join(worker->seat, mail->node, mail->token);
@@ -446,6 +451,7 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
     worker->config = tg_config_ref(options->config);
     tg_arena_pool_init(&worker->arenas, ARENA_CHUNKS);
     tg_closing_init(&worker->closing);
+    tg_roster_queue_init(&worker->rosters);
     struct tg_engine *engine = &worker->engine;
     tg_engine_init(engine);
     engine->log = options->log;
@@ -482,6 +488,10 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
         tg_worker_free(worker);
         return err;
     }
+    worker->rosters.loop = worker->loop;
+    worker->rosters.engine = engine;
+    worker->rosters.looked = on_roster;
+    worker->rosters.arg = worker;
     worker->closing.loop = worker->loop;
     worker->closing.log = options->log;
     worker->closing.worker = options->index;
@@ -530,6 +540,7 @@ void tg_worker_free(struct tg_worker *worker)
     }
     struct tg_engine *engine = &worker->engine;
     tg_closing_free(&worker->closing);
+    tg_roster_queue_free(&worker->rosters);
     tg_engine_abort(engine); /* what the grace was too short for, and what came in the last pass */
     tg_httpd_free(worker->httpd);
     if (worker->ws != NULL) {

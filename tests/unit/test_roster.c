@@ -263,6 +263,61 @@ static void a_page_looks_at_so_many_slots_at_most(void **state)
     assert_text(json, "nextCursor", "0.5000");
 }
 
+struct looks {
+    struct tg_roster *rosters[128];
+    size_t count, slots;
+};
+
+static void note_looked(void *arg, struct tg_roster *roster)
+{
+    struct looks *looks = arg;
+    assert_in_range(looks->count, 0, 127);
+    looks->rosters[looks->count++] = roster;
+    looks->slots += roster->worker == 0 ? roster->slot : 0;
+}
+
+/* Of many that come at once, all have their part, and a pass of the loop looks at no more for all of them
+ * than for two. */
+static void many_rosters_share_a_pass(void **state)
+{
+    struct world *world = *state;
+    struct looks looks = {.count = 0};
+    struct tg_loop *loop = world->workers[0].loop;
+    struct tg_roster_queue queue = {
+        .loop = loop, .engine = &world->engines[0], .looked = note_looked, .arg = &looks};
+    tg_roster_queue_init(&queue);
+    for (int i = 0; i < TG_ROSTER_STEP_SLOTS + 500; i++) {
+        open_one(world, 0, "chat", "prod", "203.0.113.1");
+    }
+    for (int i = 0; i < 128; i++) {
+        tg_roster_queue_add(&queue, wish(TG_ROSTER_COUNT));
+    }
+    for (int passes = 0; looks.count < 128; passes++) {
+        size_t slots = looks.slots;
+        assert_in_range(passes, 0, 1000);
+        turn(loop);
+        assert_in_range(looks.slots - slots, 0, 2 * TG_ROSTER_STEP_SLOTS);
+    }
+    for (size_t i = 0; i < 128; i++) {
+        assert_int_equal(looks.rosters[i]->slot, TG_ROSTER_STEP_SLOTS);
+        tg_roster_free(looks.rosters[i]);
+    }
+    /* What costs little is done in few. */
+    looks = (struct looks){.count = 0};
+    for (int i = 0; i < 128; i++) {
+        tg_roster_queue_add(&queue, wish(TG_ROSTER_ONE));
+    }
+    turn(loop);
+    turn(loop);
+    assert_int_equal(looks.count, 128);
+    for (size_t i = 0; i < 128; i++) {
+        assert_true(looks.rosters[i]->looked);
+        tg_roster_free(looks.rosters[i]);
+    }
+    tg_roster_queue_add(&queue, wish(TG_ROSTER_ONE));
+    tg_roster_queue_free(&queue); /* with one that waits */
+}
+
 static void cursors_are_read_strictly(void **state)
 {
     static const char *const wrong[] = {"",    ".", "1", "1.", ".1", "1.x", "-1.2", "1.2.3", "1.99999999999",
@@ -355,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(counts_by_worker_and_stage, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_hold_each_connection_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_page_looks_at_so_many_slots_at_most, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_rosters_share_a_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(cursors_are_read_strictly, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_of_one, setup, teardown),
     };
