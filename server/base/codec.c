@@ -233,7 +233,10 @@ size_t tg_percent_decode_into(char *out, struct tg_slice text, bool plus_is_spac
         memcpy(to, text.ptr, plain);
         to += plain;
     }
-    const char *at = text.len > 0 ? text.ptr + plain : NULL, *end = tg_slice_from(text, text.len).ptr;
+    if (plain == text.len) {
+        return plain;
+    }
+    const char *at = text.ptr + plain, *end = text.ptr + text.len;
     while (at < end) {
         char c = *at++;
         if (c == '%' && end - at >= 2) {

@@ -188,6 +188,8 @@ static void percent_decoding_leaves_broken_escapes(void **state)
     assert_slice(out, "a b+");
     assert_int_equal(tg_percent_decode(&arena, TG_LIT("%%41%4%zz%G1%"), true, &out), TG_OK);
     assert_slice(out, "%A%4%zz%G1%");
+    assert_int_equal(tg_percent_decode(&arena, TG_LIT(""), false, &out), TG_OK);
+    assert_int_equal(out.len, 0);
     assert_int_equal(tg_percent_decode(&arena, TG_EMPTY, true, &out), TG_OK);
     assert_int_equal(out.len, 0);
     tg_arena_reset(&arena);
