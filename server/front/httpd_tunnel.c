@@ -46,13 +46,14 @@ enum tg_err http_tunnel(struct tg_exchange *base, const struct tg_headers *heade
         exchange->answer = HTTP_ANSWER_GONE;
         return TG_ECLOSED;
     }
-    if (!base->can_upgrade || http_body_flows(exchange) || !http_body_skip(exchange)) {
-        return TG_EINVAL;
+    if (!base->can_upgrade || http_body_flows(exchange) || !http_body_at_hand(exchange)) {
+        return TG_EINVAL; /* and what has come of the body is still to be had */
     }
     enum tg_err err = write_head(exchange, headers);
     if (err != TG_OK) {
         return err;
     }
+    (void)http_body_skip(exchange);
     exchange->answer = HTTP_ANSWER_TUNNEL;
     conn->close = true;
     conn->out_due_ms = 0;
