@@ -9,26 +9,30 @@ enum {
     SURE = 10        /* a tenth of the claim's time is left: by then nothing goes out any more */
 };
 
-/* A row that was read and not issued. */
+/* A row that was read. */
 struct page_row {
-    struct tg_list node;
+    struct tg_list node; /* takeover->page, until it is issued */
     size_t id_len, len;
     char bytes[]; /* the id, then the row */
 };
 
-/* An event that was issued, from then until it is over and Redis knows of it. */
+/* An event that was issued, until it is over and known whose it is. */
 struct telling {
-    struct tg_list node;          /* takeover->waiting or takeover->unsure */
+    struct tg_list node;          /* takeover->tellings */
     struct tg_takeover *takeover; /* NULL: freed meanwhile */
+    struct page_row *row;
     enum {
-        WAITING, /* its call has not gone out */
-        UNSURE,  /* it has, and Redis has yet to say that the row has gone */
-        DONE
+        WAITING, /* Redis has not been asked: the row is there */
+        UNSURE,  /* it has been, and nobody knows yet whether the row is gone */
+        OURS,
+        THEIRS
     } state;
-    bool issued;     /* not over */
-    bool asking;     /* Redis */
+    bool issued;         /* not over */
+    bool asking;         /* an answer of Redis is due */
+    bool quiet;          /* there is no back end to call: the row has to go, and that is all */
+    tg_leave_fn *answer; /* who waits for it; NULL: nobody */
+    void *answer_arg;
     uint32_t worker; /* whose row */
-    char id[TG_CONNID_LEN + 1];
 };
 
 struct tg_takeover {
@@ -37,7 +41,7 @@ struct tg_takeover {
     uint32_t at; /* whose rows, of the dead node's workers */
     char cursor[24];
     bool read_all; /* of these */
-    struct tg_list page, waiting, unsure;
+    struct tg_list page, tellings;
     uint64_t sent_ms;       /* when the command under way was */
     uint64_t sure_until_ms; /* the claim is held for certain */
     uint64_t kept_ms;       /* when it was last asked to be kept */
@@ -104,34 +108,58 @@ static enum tg_err finish(struct tg_takeover *takeover)
 
 /* ---- an event on its way ---- */
 
-static void settle(struct telling *telling)
+static struct tg_slice id_of(const struct page_row *row)
 {
-    telling->state = DONE;
-    tg_list_remove(&telling->node);
+    return tg_slice_make(row->bytes, row->id_len);
 }
 
 static void release(struct telling *telling)
 {
-    if (telling->state == DONE && !telling->issued && !telling->asking) {
+    bool known = telling->state != UNSURE || telling->takeover == NULL;
+    if (known && !telling->issued && !telling->asking) {
+        tg_list_remove(&telling->node);
+        free(telling->row);
         free(telling);
     }
 }
 
+static void give_answer(struct telling *telling, bool given)
+{
+    tg_leave_fn *answer = telling->answer;
+    telling->answer = NULL;
+    if (answer != NULL) {
+        answer(telling->answer_arg, given);
+    }
+}
+
+static void issue(struct telling *telling);
+
+/* Who waits for the answer is kept no longer when it does not come: the connection that is held for the call
+ * is wanted. The question is asked again, and where the event is ours it is issued once more. Who gets the
+ * answer may end the event from inside; until then the question keeps it. */
 static void on_told(void *arg, enum tg_err err, const struct tg_redis_reply *reply)
 {
     struct telling *telling = arg;
-    (void)reply;
-    telling->asking = false;
-    /* Else once more, when Redis can be reached; what it denies when the claim is gone, it can deny for long.
-     */
-    bool denied = err == TG_EDENIED && telling->takeover != NULL && telling->takeover->broken;
-    if (err == TG_OK || denied) {
-        settle(telling);
+    struct tg_takeover *takeover = telling->takeover;
+    bool known = err == TG_OK && takeover != NULL, ours = known && tg_redis_reply_integer(reply) == 1;
+    bool again = ours && telling->answer == NULL && !telling->issued && !telling->quiet;
+    if (known) {
+        telling->state = ours ? OURS : THEIRS;
     }
-    release(telling);
+    if (ours) {
+        takeover->issued++;
+        tg_cluster_count(&takeover->options.cluster->workers[takeover->options.worker].taken_over, 1);
+    }
+    give_answer(telling, ours);
+    telling->asking = false;
+    if (again) {
+        issue(telling);
+    } else {
+        release(telling);
+    }
 }
 
-static enum tg_err tell_redis(struct telling *telling)
+static enum tg_err ask(struct telling *telling)
 {
     const struct tg_takeover_options *options = &telling->takeover->options;
     struct tg_cluster *cluster = options->cluster;
@@ -140,66 +168,87 @@ static enum tg_err tell_redis(struct telling *telling)
     char dead_ms[24];
     const struct tg_slice keys[] = {tg_cluster_key_slice(&rows), tg_cluster_key_slice(&told)};
     const struct tg_slice args[] = {
-        tg_slice_make(telling->id, TG_CONNID_LEN),
+        id_of(telling->row), tg_slice_make(options->token, TG_TOKEN_LEN),
         tg_slice_make(dead_ms, tg_number_text(cluster->settings.dead_ms, dead_ms))};
-    enum tg_err err = tg_uplink_script(options->link, TG_SCRIPT_TOLD, keys, 2, args, 2, on_told, telling);
+    enum tg_err err = tg_uplink_script(options->link, TG_SCRIPT_TOLD, keys, 2, args, 3, on_told, telling);
     telling->asking = err == TG_OK;
     return err;
 }
 
-/* The call to the back end is next: the row goes with it, or the event stays for another survivor. */
-static bool gate(void *arg)
+/* The call to the back end is next. */
+static enum tg_leave gate(void *arg, tg_leave_fn *answer, void *answer_arg)
 {
     struct telling *telling = arg;
     struct tg_takeover *takeover = telling->takeover;
-    if (takeover == NULL) {
-        return false;
+    if (takeover == NULL || telling->state == OURS) {
+        return takeover != NULL ? TG_LEAVE_GIVEN : TG_LEAVE_REFUSED;
     }
     /* By the clock itself: the process may have been stopped since this pass of the loop began. */
     bool sure = !takeover->broken && tg_loop_now_ns() / 1000000 < takeover->sure_until_ms;
-    if (!sure || tell_redis(telling) != TG_OK) {
+    if (!sure || ask(telling) != TG_OK) {
         takeover->broken = true;
-        return false;
+        return TG_LEAVE_REFUSED;
     }
     tg_uplink_flush(takeover->options.link);
-    tg_list_remove(&telling->node);
-    tg_list_append(&takeover->unsure, &telling->node);
     telling->state = UNSURE;
-    takeover->issued++;
-    tg_cluster_count(&takeover->options.cluster->workers[takeover->options.worker].taken_over, 1);
-    return true;
+    telling->answer = answer;
+    telling->answer_arg = answer_arg;
+    telling->quiet = answer == NULL;
+    return TG_LEAVE_LATER;
 }
 
 static void over(void *arg)
 {
     struct telling *telling = arg;
     telling->issued = false;
-    if (telling->state == WAITING) { /* nobody was told: the row is there for another survivor */
-        if (telling->takeover != NULL) {
-            telling->takeover->broken = true;
-        }
-        settle(telling);
+    telling->answer = NULL;
+    if (telling->state == WAITING && telling->takeover != NULL) { /* nobody was told: for another survivor */
+        telling->takeover->broken = true;
     }
     release(telling);
 }
 
-static void tell_again(struct tg_takeover *takeover)
+/* The row could be read once. */
+static void issue(struct telling *telling)
 {
-    for (struct tg_list *node = takeover->unsure.next; node != &takeover->unsure; node = node->next) {
+    struct tg_takeover *takeover = telling->takeover;
+    const struct page_row *row = telling->row;
+    char id[TG_CONNID_LEN + 1] = "";
+    struct tg_arena arena;
+    struct tg_conn_info info;
+    memcpy(id, row->bytes, TG_CONNID_LEN);
+    tg_arena_init(&arena, NULL);
+    if (tg_wire_read_row(&arena, tg_slice_make(row->bytes + row->id_len, row->len), &info) == TG_OK) {
+        telling->issued = true;
+        takeover->options.issue(takeover->options.arg, id, &info, gate, over, telling);
+    } else { /* out of memory */
+        if (telling->state == WAITING) {
+            takeover->broken = true;
+        } else {
+            tg_log(takeover->options.log, TG_LOG_ERROR, "$disconnect lost", TG_KV_CSTR("connectionId", id),
+                   TG_KV_ERR(TG_ENOMEM));
+        }
+        release(telling);
+    }
+    tg_arena_reset(&arena);
+}
+
+static void ask_again(struct tg_takeover *takeover)
+{
+    for (struct tg_list *node = takeover->tellings.next; node != &takeover->tellings; node = node->next) {
         struct telling *telling = TG_CONTAINER(node, struct telling, node);
-        if (!telling->asking && tell_redis(telling) != TG_OK) {
+        if (telling->state == UNSURE && !telling->asking && ask(telling) != TG_OK) {
             return;
         }
     }
 }
 
-static void abandon(struct tg_list *list)
+static void abandon(struct tg_takeover *takeover)
 {
     struct tg_list *node;
-    while ((node = tg_list_pop(list)) != NULL) {
+    while ((node = tg_list_pop(&takeover->tellings)) != NULL) {
         struct telling *telling = TG_CONTAINER(node, struct telling, node);
         telling->takeover = NULL;
-        telling->state = telling->state == UNSURE ? DONE : telling->state;
         release(telling);
     }
 }
@@ -209,8 +258,7 @@ static void abandon(struct tg_list *list)
 static bool among(const struct tg_list *list, struct tg_slice id)
 {
     for (const struct tg_list *node = list->next; node != list; node = node->next) {
-        const struct telling *telling = TG_CONTAINER(node, struct telling, node);
-        if (tg_slice_eq(tg_slice_make(telling->id, TG_CONNID_LEN), id)) {
+        if (tg_slice_eq(id_of(TG_CONTAINER(node, struct telling, node)->row), id)) {
             return true;
         }
     }
@@ -221,7 +269,7 @@ static bool in_page(const struct tg_list *page, struct tg_slice id)
 {
     for (const struct tg_list *node = page->next; node != page; node = node->next) {
         const struct page_row *row = TG_CONTAINER(node, struct page_row, node);
-        if (tg_slice_eq(tg_slice_make(row->bytes, row->id_len), id)) {
+        if (tg_slice_eq(id_of(row), id)) {
             return true;
         }
     }
@@ -236,35 +284,40 @@ static void drop_row(const struct tg_takeover *takeover, struct tg_slice id)
     (void)!tg_uplink_command(takeover->options.link, words, 3, NULL, NULL);
 }
 
-/* A row that cannot be read costs its own $disconnect. */
-static void issue(struct tg_takeover *takeover, const struct page_row *row)
+static bool can_be_read(const struct page_row *row)
 {
-    struct tg_cluster_counters *counters = &takeover->options.cluster->workers[takeover->options.worker];
-    const struct tg_slice id = tg_slice_make(row->bytes, row->id_len);
     struct tg_arena arena;
     struct tg_conn_info info;
     tg_arena_init(&arena, NULL);
-    enum tg_err err = row->id_len == TG_CONNID_LEN
-                          ? tg_wire_read_row(&arena, tg_slice_make(row->bytes + row->id_len, row->len), &info)
-                          : TG_ESYNTAX;
-    struct telling *telling = err == TG_OK ? calloc(1, sizeof *telling) : NULL;
-    if (err == TG_OK && telling == NULL) {
-        takeover->broken = true;
-    } else if (err == TG_OK) {
-        telling->takeover = takeover;
-        telling->issued = true;
-        telling->worker = takeover->at;
-        memcpy(telling->id, row->bytes, TG_CONNID_LEN);
-        tg_list_init(&telling->node);
-        tg_list_append(&takeover->waiting, &telling->node);
-        takeover->options.issue(takeover->options.arg, telling->id, &info, gate, over, telling);
-    } else {
+    enum tg_err err = tg_wire_read_row(&arena, tg_slice_make(row->bytes + row->id_len, row->len), &info);
+    tg_arena_reset(&arena);
+    return row->id_len == TG_CONNID_LEN && (err == TG_OK || err == TG_ENOMEM);
+}
+
+/* A row that cannot be read costs its own $disconnect. Takes the row. */
+static void begin(struct tg_takeover *takeover, struct page_row *row)
+{
+    struct tg_cluster_counters *counters = &takeover->options.cluster->workers[takeover->options.worker];
+    if (!can_be_read(row)) {
         tg_cluster_count(&counters->malformed, 1);
         tg_log(takeover->options.log, TG_LOG_ERROR, "row of a dead node not read, its $disconnect is lost",
-               TG_KV_INT("node", takeover->options.node), TG_KV_ERR(err));
-        drop_row(takeover, id);
+               TG_KV_INT("node", takeover->options.node), TG_KV_ERR(TG_ESYNTAX));
+        drop_row(takeover, id_of(row));
+        free(row);
+        return;
     }
-    tg_arena_reset(&arena);
+    struct telling *telling = calloc(1, sizeof *telling);
+    if (telling == NULL) {
+        takeover->broken = true;
+        free(row);
+        return;
+    }
+    telling->takeover = takeover;
+    telling->worker = takeover->at;
+    telling->row = row;
+    tg_list_init(&telling->node);
+    tg_list_append(&takeover->tellings, &telling->node);
+    issue(telling);
 }
 
 static void issue_page(struct tg_takeover *takeover)
@@ -272,15 +325,14 @@ static void issue_page(struct tg_takeover *takeover)
     while (!takeover->broken && !takeover->stopped && !tg_list_empty(&takeover->page) &&
            takeover->options.room(takeover->options.arg) > 0) {
         struct page_row *row = TG_CONTAINER(tg_list_pop(&takeover->page), struct page_row, node);
-        issue(takeover, row);
-        free(row);
+        begin(takeover, row);
     }
 }
 
 static void keep_row(struct tg_takeover *takeover, struct tg_slice id, struct tg_slice bytes)
 {
     /* A hash that shrinks shows rows twice. What was told of before this was read has no row any more. */
-    if (among(&takeover->waiting, id) || among(&takeover->unsure, id) || in_page(&takeover->page, id)) {
+    if (among(&takeover->tellings, id) || in_page(&takeover->page, id)) {
         return;
     }
     struct page_row *row = malloc(sizeof *row + id.len + bytes.len);
@@ -345,8 +397,7 @@ static void read_rows(struct tg_takeover *takeover, size_t count)
 /* Everything of one of the dead node's workers has been told. */
 static bool is_through(const struct tg_takeover *takeover)
 {
-    return takeover->read_all && tg_list_empty(&takeover->page) && tg_list_empty(&takeover->waiting) &&
-           tg_list_empty(&takeover->unsure);
+    return takeover->read_all && tg_list_empty(&takeover->page) && tg_list_empty(&takeover->tellings);
 }
 
 static void step(struct tg_takeover *takeover)
@@ -358,16 +409,10 @@ static void step(struct tg_takeover *takeover)
     }
     takeover->broken = takeover->broken || now >= takeover->sure_until_ms;
     issue_page(takeover);
-    tell_again(takeover);
+    ask_again(takeover);
     bool ends = takeover->broken || takeover->stopped;
-    if (ends && tg_list_empty(&takeover->waiting)) {
-        /* Who has been told of still has a row, which this process itself may find when it claims the node
-         * again: not before Redis knows. */
-        if (takeover->stopped || tg_list_empty(&takeover->unsure)) {
-            end(takeover, false);
-        } else {
-            tg_timer_start(options->loop, &takeover->timer, WAIT_MS);
-        }
+    if (ends && tg_list_empty(&takeover->tellings)) {
+        end(takeover, false);
         return;
     }
     while (!ends && is_through(takeover) && takeover->at < options->rows) {
@@ -407,8 +452,7 @@ enum tg_err tg_takeover_new(const struct tg_takeover_options *options, struct tg
     /* Until the first answer there is nothing to issue. */
     takeover->sure_until_ms = tg_loop_now_ns() / 1000000 + tg_cluster_claim_ms(options->cluster);
     tg_list_init(&takeover->page);
-    tg_list_init(&takeover->waiting);
-    tg_list_init(&takeover->unsure);
+    tg_list_init(&takeover->tellings);
     tg_timer_init(&takeover->timer, on_timer);
     tg_timer_start(options->loop, &takeover->timer, 0);
     *out = takeover;
@@ -419,8 +463,7 @@ void tg_takeover_free(struct tg_takeover *takeover)
 {
     struct tg_list *node;
     tg_timer_stop(&takeover->timer);
-    abandon(&takeover->waiting);
-    abandon(&takeover->unsure);
+    abandon(takeover);
     while ((node = tg_list_pop(&takeover->page)) != NULL) {
         free(TG_CONTAINER(node, struct page_row, node));
     }

@@ -1,12 +1,15 @@
 /* The end of another node's connections: reads the rows of a dead node that this node has claimed, has a
- * $disconnect issued for each, whose row goes when its call does, and marks the node as dealt with
- * (docs/cluster.md). The claim is checked with each step, in Redis, and by the clock before each call: where
- * another survivor may have taken it over, this one stops. One a dead node, on a worker. */
+ * $disconnect issued for each, and marks the node as dealt with (docs/cluster.md). Right before an event's
+ * call goes out Redis takes its row away and notes by whom: the event is that one's, whoever may have claimed
+ * the node meanwhile, and where the answer is lost the question is asked again. The claim only shares out the
+ * work: where another survivor may have taken it over, this one begins nothing more. One a dead node, on a
+ * worker. */
 #ifndef TG_CONNMGR_TAKEOVER_H
 #define TG_CONNMGR_TAKEOVER_H
 
 #include "connmgr/uplink.h"
 #include "connmgr/wire.h"
+#include "server/io/upstream.h"
 
 struct tg_takeover;
 
@@ -21,10 +24,12 @@ struct tg_takeover_options {
     /* How many events may be issued now. */
     size_t (*room)(void *arg);
     /* For one connection; borrowed for the call, but what gate and over get. gate is asked once, right before
-     * the back end is called, or when it will not be; false: the event must not be. over follows when it has
-     * ended. Both may come from inside. */
+     * the back end is called, or when it will not be; refused: the event must not be. It mostly has to ask
+     * Redis, and calls answer (NULL: nobody waits for it) later, unless over comes first. over follows when
+     * the event has ended. Both may come from inside. */
     void (*issue)(void *arg, const char *connection_id, const struct tg_conn_info *info,
-                  bool (*gate)(void *event), void (*over)(void *event), void *event);
+                  enum tg_leave (*gate)(void *event, tg_leave_fn *answer, void *answer_arg),
+                  void (*over)(void *event), void *event);
     /* It is over, and freed: done, or left to somebody else. Last call. */
     void (*ended)(void *arg, struct tg_takeover *takeover, bool done);
     void *arg;

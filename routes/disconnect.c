@@ -24,7 +24,7 @@ struct event {
     bool removed; /* its row: the registry has the last word */
     int code;
     struct tg_slice reason;
-    bool (*gate)(void *arg);
+    enum tg_leave (*gate)(void *arg, tg_leave_fn *answer, void *answer_arg);
     void (*over)(void *arg);
     void *arg;
 };
@@ -36,6 +36,15 @@ static void count_failed(struct tg_engine *engine, struct tg_slice api_id, struc
     struct tg_route_metrics *series =
         tg_metrics_series(engine->metrics, api_id, stage, TG_LIT("$disconnect"));
     tg_metric_add(&series->disconnect_failed, 1);
+}
+
+/* Nobody was there to be told: that was all. At the end of the worker's time it is left to others. */
+static bool is_settled(struct tg_request *request)
+{
+    if (request->gate != NULL && !request->asked && !request->engine->cutting) {
+        request->barred = request->gate(request->gate_arg, NULL, NULL) == TG_LEAVE_REFUSED;
+    }
+    return request->engine->cutting || !request->barred;
 }
 
 static void done(struct tg_request *request)
@@ -50,8 +59,7 @@ static void done(struct tg_request *request)
         tg_request_retry_later(request, (uint64_t)request->api->settings.disconnect_retry_millis);
         return;
     }
-    /* Nobody was there to be told: that was all. At the end of the worker's time it is left to others. */
-    bool settled = engine->cutting || tg_request_may_go(request);
+    bool settled = is_settled(request);
     if (request->fault != TG_FAULT_NONE && settled) {
         count_failed(engine, request->api->api_id, request->stage->stage_name);
     }
@@ -67,7 +75,7 @@ static void done(struct tg_request *request)
 static void give_up(const struct event *event)
 {
     if (event->gate != NULL) {
-        (void)event->gate(event->arg);
+        (void)event->gate(event->arg, NULL, NULL);
     }
     if (event->over != NULL) {
         event->over(event->arg);
@@ -75,11 +83,14 @@ static void give_up(const struct event *event)
 }
 
 /* The call to the back end is next. */
-static bool may_tell(void *arg)
+static enum tg_leave may_tell(void *arg, tg_leave_fn *answer, void *answer_arg)
 {
     const struct tg_request *request = arg;
     struct tg_registry *registry = request->engine->registry;
-    return registry->ops->may_tell(registry, request->connection_id, request->info);
+    bool ours = registry->ops->may_tell(registry, request->connection_id, request->info);
+    (void)answer;
+    (void)answer_arg;
+    return ours ? TG_LEAVE_GIVEN : TG_LEAVE_REFUSED;
 }
 
 static void start(struct tg_engine *engine, const struct event *event)
@@ -294,8 +305,9 @@ void tg_disconnect_revoke(struct tg_engine *engine, const char *connection_id,
 }
 
 void tg_disconnect_inherit(struct tg_engine *engine, const char *connection_id,
-                           const struct tg_conn_info *info, bool (*gate)(void *arg), void (*over)(void *arg),
-                           void *arg)
+                           const struct tg_conn_info *info,
+                           enum tg_leave (*gate)(void *arg, tg_leave_fn *answer, void *answer_arg),
+                           void (*over)(void *arg), void *arg)
 {
     const struct event event = {.connection_id = connection_id,
                                 .info = info,

@@ -17,11 +17,13 @@ void tg_disconnect_issue(struct tg_engine *engine, const char *connection_id, co
 void tg_disconnect_revoke(struct tg_engine *engine, const char *connection_id,
                           const struct tg_conn_info *info, bool tell);
 /* Of a connection that a dead node left; info is copied. gate: asked once, right before the back end is
- * called, or when that will not be, perhaps from inside; false: nobody is told. It is not asked when the
- * worker gives up at the end of its time. over: last, perhaps from inside. */
+ * called, or when that will not be, perhaps from inside; refused: nobody is told. An answer that comes later
+ * is given by `answer`, unless `over` was called meanwhile; NULL: nobody waits for it. It is not asked when
+ * the worker gives up at the end of its time. over: last, perhaps from inside. */
 void tg_disconnect_inherit(struct tg_engine *engine, const char *connection_id,
-                           const struct tg_conn_info *info, bool (*gate)(void *arg), void (*over)(void *arg),
-                           void *arg);
+                           const struct tg_conn_info *info,
+                           enum tg_leave (*gate)(void *arg, tg_leave_fn *answer, void *answer_arg),
+                           void (*over)(void *arg), void *arg);
 /* How many more of these could be in work. Events whose rows are being removed do not count: while Redis does
  * not answer, they take no turn from what can go on. */
 size_t tg_disconnect_room(const struct tg_engine *engine);

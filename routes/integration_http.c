@@ -110,6 +110,7 @@ static void fetched(void *arg, enum tg_err err, const struct tg_call_response *r
 {
     struct tg_request *request = arg;
     request->cancel = NULL;
+    request->gated = NULL;
     request->pending = NULL;
     if (err == TG_OK) {
         request->integration_status = response->status;
@@ -127,6 +128,7 @@ static void cancel(struct tg_request *request)
 {
     struct tg_call *call = request->pending;
     request->cancel = NULL;
+    request->gated = NULL;
     request->pending = NULL;
     tg_call_cancel(call);
 }

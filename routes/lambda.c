@@ -24,6 +24,7 @@ static void finish(struct invocation *invocation, enum tg_lambda_outcome outcome
 {
     struct tg_request *request = invocation->request;
     request->cancel = NULL;
+    request->gated = NULL;
     request->pending = NULL;
     invocation->done(request, outcome, payload);
 }
@@ -57,6 +58,7 @@ static void cancel(struct tg_request *request)
 {
     struct invocation *invocation = request->pending;
     request->cancel = NULL;
+    request->gated = NULL;
     request->pending = NULL;
     tg_task_cancel(&invocation->later);
     if (invocation->handle != NULL) {

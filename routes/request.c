@@ -239,14 +239,32 @@ static enum tg_err keep_body(struct tg_request *request)
     return tg_arena_copy(&request->arena, request->body, &request->body);
 }
 
-bool tg_request_may_go(void *arg)
+static void on_leave(void *arg, bool given)
 {
     struct tg_request *request = arg;
-    if (request->gate != NULL && !request->passed && !request->barred) {
-        request->passed = request->gate(request->gate_arg);
-        request->barred = !request->passed;
+    struct tg_call *call = request->gated;
+    request->gated = NULL;
+    request->passed = given;
+    request->barred = !given;
+    if (call != NULL) {
+        tg_call_give_leave(call, given);
     }
-    return !request->barred;
+}
+
+enum tg_leave tg_request_may_go(void *arg, struct tg_call *call)
+{
+    struct tg_request *request = arg;
+    if (!request->asked) {
+        request->asked = true;
+        enum tg_leave leave = request->gate(request->gate_arg, on_leave, request);
+        request->passed = leave == TG_LEAVE_GIVEN;
+        request->barred = leave == TG_LEAVE_REFUSED;
+    }
+    if (request->passed || request->barred) {
+        return request->passed ? TG_LEAVE_GIVEN : TG_LEAVE_REFUSED;
+    }
+    request->gated = call;
+    return TG_LEAVE_LATER;
 }
 
 static enum tg_err integrate(struct tg_request *request)

@@ -72,13 +72,15 @@ struct tg_request {
     void *pending;                              /* its handle */
     struct tg_timer timer;                      /* a retry, or a result that is due later */
     bool retried;
-    /* DISCONNECT: asked once, right before the back end is called; false: the event is another's to issue.
-     * NULL: it is this node's. */
-    bool (*gate)(void *arg);
+    /* DISCONNECT: asked once, right before the back end is called; refused: the event is another's to issue.
+     * An answer that comes later goes to tg_request_leave, unless `over` was called first; NULL: nobody will
+     * hear it. NULL: it is this node's. */
+    enum tg_leave (*gate)(void *arg, tg_leave_fn *answer, void *answer_arg);
     void (*over)(void *arg); /* after `done`; NULL: nobody waits */
     void *gate_arg;
-    bool passed, barred; /* what it said */
-    bool answered;       /* no further phase: the answer stands */
+    struct tg_call *gated;      /* the call that waits for that answer, or NULL */
+    bool asked, passed, barred; /* the gate, and what it said */
+    bool answered;              /* no further phase: the answer stands */
     tg_request_done_fn *done;
     void *owner; /* the handshake, or NULL */
 
@@ -119,8 +121,9 @@ void tg_request_resume(struct tg_request *request);
 const char *tg_request_id(struct tg_request *request);
 /* Likewise the messageId of a MESSAGE, whose connection_id is set; empty for others. */
 const char *tg_request_message_id(struct tg_request *request);
-/* may_go of the call to a back end; arg: the request. */
-bool tg_request_may_go(void *arg);
+/* may_go of the call to a back end; arg: the request. Who learns that the call has ended, or cancels it,
+ * forgets `gated`. */
+enum tg_leave tg_request_may_go(void *arg, struct tg_call *call);
 /* Runs the whole pipeline once more after a pause, as if nothing had happened; for $disconnect. */
 void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
 /* The route of a text message; NULL: none. The arena is for what the expression needs, and may be reset then.

@@ -148,7 +148,8 @@ static size_t room(void *arg)
 }
 
 static void issue(void *arg, const char *connection_id, const struct tg_conn_info *info,
-                  bool (*gate)(void *event), void (*over)(void *event), void *event)
+                  enum tg_leave (*gate)(void *event, tg_leave_fn *answer, void *answer_arg),
+                  void (*over)(void *event), void *event)
 {
     const struct running *running = arg;
     tg_disconnect_inherit(running->seat->options.engine, connection_id, info, gate, over, event);

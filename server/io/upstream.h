@@ -31,6 +31,15 @@ struct tg_origin {
     struct tg_tls_context *trust; /* with tls; borrowed for the start of a call, the pool holds it then */
 };
 
+/* Whether a call may go out. */
+enum tg_leave {
+    TG_LEAVE_GIVEN,
+    TG_LEAVE_REFUSED,
+    TG_LEAVE_LATER /* not known yet */
+};
+/* The answer that was to come later. */
+typedef void tg_leave_fn(void *arg, bool given);
+
 struct tg_call_request {
     struct tg_origin origin;
     struct tg_upstream_group *group; /* not NULL: chooses the origin, and another when one fails */
@@ -56,9 +65,10 @@ struct tg_call_request {
     /* Behind the head: the longest time in which no byte comes, and none of a request or tunnel still being
      * sent goes; 0: none. Does not run during a pause. */
     uint64_t idle_timeout_ms;
-    /* Asked once, right before the first byte goes to a connection, from inside the start too; false: it must
-     * not go any more, and the call ends with TG_EDENIED. NULL: it may. */
-    bool (*may_go)(void *arg);
+    /* Asked once, right before the first byte goes to a connection, from inside the start too.
+     * TG_LEAVE_REFUSED: it must not go any more, and the call ends with TG_EDENIED. TG_LEAVE_LATER: the call
+     * keeps its connection and waits for tg_call_give_leave, within its times. NULL: it may. */
+    enum tg_leave (*may_go)(void *arg, struct tg_call *call);
     void *may_go_arg;
     size_t max_body; /* response body limit for tg_upstream_fetch, bytes */
     bool replayable; /* may be sent again when a kept connection turns out closed before any byte of an
@@ -125,6 +135,9 @@ enum tg_err tg_upstream_call(struct tg_upstream *upstream, const struct tg_call_
 /* From on_head on: the length that the answer's body has by its Content-Length (which with HEAD and 304 is
  * that of the body left out), 0 with 204, -1 when only its end will tell, and in a tunnel. */
 int64_t tg_call_length(const struct tg_call *call);
+/* The answer to may_go that was to come later; for a call that has not ended. Nobody is called from inside.
+ */
+void tg_call_give_leave(struct tg_call *call, bool given);
 /* Stops and resumes on_body: back-pressure to the back end. What is held meanwhile is at most what one read
  * brought. */
 void tg_call_pause(struct tg_call *call, bool paused);

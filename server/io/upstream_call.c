@@ -93,7 +93,8 @@ static void on_task(struct tg_task *task)
             return;
         }
         tg_upstream_conn_enter(conn);
-        if (call->held > 0) {
+        if (call->held > 0 || call->has_leave) {
+            call->has_leave = false;
             tg_upstream_conn_write(conn);
         }
         tg_upstream_conn_resume(conn);
@@ -102,6 +103,16 @@ static void on_task(struct tg_task *task)
         }
         tg_upstream_conn_leave(conn);
     }
+}
+
+/* Where the connection has ended meanwhile, another one's opening finds the leave. */
+void tg_call_give_leave(struct tg_call *call, bool given)
+{
+    assert(call->awaits_leave);
+    call->awaits_leave = false;
+    call->denied = !given;
+    call->has_leave = given;
+    tg_task_defer(call->upstream->loop, &call->task);
 }
 
 void tg_call_moved(struct tg_call *call)

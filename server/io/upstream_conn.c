@@ -24,12 +24,14 @@ static bool may_go(struct tg_call *call)
 {
     if (call->request.may_go != NULL && !call->asked) {
         call->asked = true;
-        call->denied = !call->request.may_go(call->request.may_go_arg);
+        enum tg_leave leave = call->request.may_go(call->request.may_go_arg, call);
+        call->awaits_leave = leave == TG_LEAVE_LATER;
+        call->denied = leave == TG_LEAVE_REFUSED;
         if (call->denied) {
             tg_task_defer(call->upstream->loop, &call->task);
         }
     }
-    return !call->denied;
+    return !call->denied && !call->awaits_leave;
 }
 
 void tg_upstream_conn_write(struct tg_upstream_conn *conn)

@@ -93,6 +93,8 @@ struct tg_call {
     bool finished;       /* no more request body will come */
     bool wrote;          /* a byte of the request went out, on whatever connection */
     bool asked, denied;  /* may_go */
+    bool awaits_leave;   /* its answer is to come */
+    bool has_leave;      /* it has come just now: what waited for it goes out */
     bool replayable;     /* by its request, or by its method with a group */
     bool apart;          /* on a connection of its own, which then ends */
     bool stream_started; /* bytes of the streamed body went out and were not kept: no second try */

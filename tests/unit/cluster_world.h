@@ -32,6 +32,8 @@ struct node {
     bool restored, stands_back;
     char issued[ISSUED_MAX][TG_CONNID_LEN + 1]; /* $disconnects: own and of the dead */
     size_t issued_count, room;
+    size_t refused;         /* of the dead, by whoever had to be asked */
+    pid_t stops;            /* by its next event of the dead; 0: nothing */
     struct tg_list waiting; /* struct leaving, without a turn */
     bool no_turns;          /* who ends waits */
     size_t left;            /* to others */
@@ -136,15 +138,45 @@ static inline size_t node_room(void *arg)
     return ((struct node *)arg)->room;
 }
 
-static inline void node_take(void *arg, const char *id, const struct tg_conn_info *info,
-                             bool (*gate)(void *event), void (*over)(void *event), void *event)
+/* An event of a dead node's, whose back end answers at once. */
+struct node_event {
+    struct node *node;
+    void (*over)(void *event);
+    void *event;
+    char id[TG_CONNID_LEN + 1];
+};
+
+static inline void node_leave(void *arg, bool given)
 {
+    struct node_event event = *(struct node_event *)arg;
+    free(arg);
+    event.node->refused += !given;
+    if (given) {
+        node_issue(event.node, event.id);
+    }
+    event.over(event.event);
+}
+
+static inline void node_take(void *arg, const char *id, const struct tg_conn_info *info,
+                             enum tg_leave (*gate)(void *event, tg_leave_fn *answer, void *answer_arg),
+                             void (*over)(void *event), void *event)
+{
+    struct node_event *taken = calloc(1, sizeof *taken);
+    assert_non_null(taken);
     assert_true(tg_slice_eq(info->api_id, TG_LIT("chat")));
     assert_true(tg_slice_eq(info->user_agent, TG_LIT("Mozilla/5.0")));
-    if (gate(event)) {
-        node_issue(arg, id);
+    taken->node = arg;
+    taken->over = over;
+    taken->event = event;
+    memcpy(taken->id, id, sizeof taken->id);
+    if (taken->node->stops > 0) {
+        assert_int_equal(kill(taken->node->stops, SIGSTOP), 0);
+        taken->node->stops = 0;
     }
-    over(event);
+    enum tg_leave leave = gate(event, node_leave, taken);
+    if (leave != TG_LEAVE_LATER) {
+        node_leave(taken, leave == TG_LEAVE_GIVEN);
+    }
 }
 
 static inline void node_taken(void *arg, struct tg_takeover *takeover, bool done)

@@ -22,6 +22,7 @@ enum { CALLS_MAX = 8 };
 struct tg_call {
     struct tg_upstream *upstream;
     bool busy; /* under way */
+    enum tg_leave leave;
     struct tg_arena *arena;
     tg_fetched_fn *done;
     void *arg;
@@ -42,16 +43,17 @@ enum tg_err tg_upstream_fetch(struct tg_upstream *upstream, const struct tg_call
     if (upstream->refuses != TG_OK) {
         return upstream->refuses;
     }
-    if (request->may_go != NULL && !request->may_go(request->may_go_arg)) {
-        upstream->denied++;
-        return TG_EDENIED;
-    }
     size_t free_one = 0;
     while (free_one < CALLS_MAX && upstream->calls[free_one].busy) {
         free_one++;
     }
     assert_true(free_one < CALLS_MAX);
     struct tg_call *call = &upstream->calls[free_one];
+    call->leave = request->may_go != NULL ? request->may_go(request->may_go_arg, call) : TG_LEAVE_GIVEN;
+    if (call->leave == TG_LEAVE_REFUSED) {
+        upstream->denied++;
+        return TG_EDENIED;
+    }
     call->busy = true;
     call->upstream = upstream;
     call->arena = arena;
@@ -77,6 +79,13 @@ static inline void call_free(struct tg_call *call)
     memmove(&upstream->queue[at], &upstream->queue[at + 1],
             (upstream->count - at) * sizeof(struct tg_call *));
     call->busy = false;
+}
+
+void tg_call_give_leave(struct tg_call *call, bool given)
+{
+    assert_true(call->busy);
+    assert_int_equal(call->leave, TG_LEAVE_LATER);
+    call->leave = given ? TG_LEAVE_GIVEN : TG_LEAVE_REFUSED;
 }
 
 void tg_call_cancel(struct tg_call *call)

@@ -145,6 +145,39 @@ static void test_death(void **state)
     node_free(survivor[0]);
 }
 
+/* Redis stands still when it is asked whose the events are, and the connections to it break: nobody is told
+ * before the answer, and what Redis did meanwhile is found out. */
+static void test_death_and_no_answer(void **state)
+{
+    struct redis_server *server = *state;
+    REDIS_OR_SKIP();
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LEASE_MS, false), node_new(server->url, LEASE_MS, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    char ids[10][TG_CONNID_LEN + 1];
+    struct tg_socket *sockets[10];
+    for (size_t i = 0; i < 10; i++) {
+        sockets[i] = node_open(nodes[0]);
+        memcpy(ids[i], tg_conn_id(sockets[i]->conn), sizeof ids[i]);
+    }
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 10);
+    tg_uplink_close(nodes[0]->link);
+    end_all(nodes[0], sockets, 10);
+    node_free(nodes[0]);
+    struct node *survivor[] = {nodes[1]};
+    survivor[0]->room = 10;
+    survivor[0]->stops = server->pid;
+    NODES_UNTIL(survivor, survivor[0]->refused == 10);
+    assert_int_equal(survivor[0]->issued_count, 0);
+    assert_int_equal(kill(server->pid, SIGCONT), 0);
+    NODES_UNTIL(survivor, tg_member_takeovers(survivor[0]->member) == 1 && survivor[0]->takeover == NULL);
+    assert_int_equal(survivor[0]->issued_count, 10);
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(node_times_issued(survivor[0], ids[i]), 1);
+    }
+    node_free(survivor[0]);
+}
+
 static void test_orderly_end(void **state)
 {
     struct redis_server *server = *state;
@@ -627,6 +660,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pushes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pipelining, setup, teardown),
         cmocka_unit_test_setup_teardown(test_death, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_death_and_no_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_orderly_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leaving_while_refreshing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kept_too_late, setup, teardown),

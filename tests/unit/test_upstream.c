@@ -146,14 +146,16 @@ static void queues_calls(void **state)
 
 struct leave {
     int asked;
-    bool given;
+    enum tg_leave answer;
+    struct tg_call *call;
 };
 
-static bool ask_leave(void *arg)
+static enum tg_leave ask_leave(void *arg, struct tg_call *call)
 {
     struct leave *leave = arg;
     leave->asked++;
-    return leave->given;
+    leave->call = call;
+    return leave->answer;
 }
 
 /* Once, when a connection is there: a kept one, a fresh one. */
@@ -161,7 +163,7 @@ static void asks_before_the_first_byte(void **state)
 {
     struct world *world = *state;
     struct tg_call_request request = a_request("GET");
-    struct leave no = {0}, yes = {.given = true};
+    struct leave no = {.answer = TG_LEAVE_REFUSED}, yes = {.answer = TG_LEAVE_GIVEN};
     struct record record;
     exchange(world, 0);
     request.may_go = ask_leave;
@@ -181,6 +183,47 @@ static void asks_before_the_first_byte(void **state)
     assert_ended(&record, TG_OK);
     record_free(&record);
     assert_int_equal(yes.asked, 1);
+}
+
+/* On a kept connection, on a fresh one, and on one that the back end closes meanwhile. */
+static void waits_for_its_leave(void **state)
+{
+    struct world *world = *state;
+    struct tg_call_request request = a_request("POST");
+    struct leave later = {.answer = TG_LEAVE_LATER};
+    struct record record;
+    request.may_go = ask_leave;
+    request.may_go_arg = &later;
+    for (size_t i = 0; i < 3; i++) {
+        start_call(world, &record, &request);
+        RUN_UNTIL(world, later.asked == (int)i + 1);
+        world_spin(world, 5);
+        assert_int_equal(tg_buf_size(&world->peers[0].in), 0);
+        if (i == 2) {
+            peer_close(&world->peers[0]);
+            RUN_UNTIL(world, world->peer_count == 2);
+        }
+        tg_call_give_leave(later.call, true);
+        assert_int_equal(record.ends, 0);
+        peer_send(run_until_asked(world, i < 2 ? 0 : 1), OK_2);
+        RUN_UNTIL(world, record.ends > 0);
+        assert_ended(&record, TG_OK);
+        record_free(&record);
+        tg_buf_clear(&world->peers[0].in);
+    }
+    assert_int_equal(later.asked, 3);
+    start_call(world, &record, &request);
+    RUN_UNTIL(world, later.asked == 4);
+    tg_call_give_leave(later.call, false);
+    assert_int_equal(record.ends, 0);
+    RUN_UNTIL(world, record.ends > 0);
+    assert_ended(&record, TG_EDENIED);
+    record_free(&record);
+    request.timeout_ms = 30;
+    start_call(world, &record, &request);
+    RUN_UNTIL(world, record.ends > 0);
+    assert_ended(&record, TG_ETIMEOUT);
+    record_free(&record);
 }
 
 static void tries_addresses_in_turn(void **state)
@@ -323,6 +366,7 @@ int main(void)
         TEST(keeps_idle_ones_within_their_limits),
         TEST(queues_calls),
         TEST(asks_before_the_first_byte),
+        TEST(waits_for_its_leave),
         TEST(tries_addresses_in_turn),
         TEST(tells_why_it_could_not_connect),
         TEST(goes_on_with_the_queue_when_connecting_fails),
