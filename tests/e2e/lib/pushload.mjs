@@ -127,6 +127,7 @@ export class Connection {
 class Wire {
   constructor(gateway) {
     this.gateway = gateway;
+    this.gone = false; // a new one is needed
     this.text = '';
     this.socket = net.connect(gateway.port, '127.0.0.1');
     this.socket.setNoDelay(true);
