@@ -13,7 +13,7 @@ struct answer {
     bool close;
 };
 
-/* What an answer has beside its fields and its body, at most. */
+/* What an answer has beside its fields and its body, at most: the status line is among it. */
 enum { AROUND = 256 };
 
 static inline char *put(char *at, struct tg_slice bytes)
@@ -52,7 +52,7 @@ static struct tg_slice compose(const struct http_exchange *exchange, const struc
     }
     char *at = put(httpd->answer, status_line);
     if (answer->fields != NULL) {
-        at = put_fields(at, httpd->answer + room - answer->body.len, answer->fields, &date, &upgrade);
+        at = put_fields(at, at + (room - answer->body.len), answer->fields, &date, &upgrade);
         if (at == NULL) {
             return TG_EMPTY;
         }

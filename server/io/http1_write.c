@@ -191,7 +191,7 @@ static inline char *put_field(char *at, const struct tg_header *field)
 
 char *tg_http1_put_field(char *at, const char *end, const struct tg_header *field)
 {
-    size_t room = (size_t)(end - at);
+    size_t room = end > at ? (size_t)(end - at) : 0;
     bool fits = field->name.len < room && field->value.len < room &&
                 field->name.len + field->value.len + FIELD_EXTRA <= room;
     return fits && can_be_written(field) ? put_field(at, field) : NULL;

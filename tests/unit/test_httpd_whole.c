@@ -328,6 +328,47 @@ static void writes_lines_as_it_writes_fields(void **state)
     }
 }
 
+/* Fields and a body that fill the worker's space to its last bytes, or go beyond it. */
+static void keeps_within_its_space(void **state)
+{
+    static char body[4096], large[150000], text[200000];
+    struct world *world = *state;
+    const size_t sizes[] = {1, 150, 300, 3000, 100000};
+    size_t count = 0;
+    memset(body, 'b', sizeof body);
+    memset(large, 'v', sizeof large);
+    for (size_t i = 0; i < 5; i++) {
+        for (size_t len = 3500; len <= sizeof body; len += len > 3800 && len < 3860 ? 1 : 37) {
+            struct client client;
+            struct stream stream;
+            struct tg_header item = {TG_LIT("X-Large"), tg_slice_make(large, sizes[i])};
+            const struct tg_headers fields = {&item, 1, 1};
+            memset(world->httpd->scratch, '#', sizeof world->httpd->scratch);
+            client_open(&client, world);
+            client_send(&client, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            world->count = count = 0;
+            stream_open(&stream, world, ++count);
+            struct tg_exchange *exchange = stream.exchange;
+            stream.seen->exchange = NULL;
+            memset(world->httpd->scratch, '#', sizeof world->httpd->scratch);
+            exchange->ops->reply(exchange, 200, &fields, tg_slice_make(body, len));
+            for (size_t at = 0; at < sizeof world->httpd->scratch; at += 64) {
+                assert_int_equal(world->httpd->scratch[at], '#');
+            }
+            while (!client.eof) {
+                client_receive(&client);
+                turn(world);
+            }
+            take_raw(&client, text, sizeof text);
+            assert_non_null(strstr(text, "X-Large: v"));
+            assert_int_equal(strlen(strstr(text, "\r\n\r\n") + 4), len);
+            stream_free(&stream);
+            client_close(&client);
+            WAIT(world, tg_httpd_count(world->httpd) == 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +379,7 @@ int main(void)
         WHOLE_TEST(reads_the_same_in_one_piece_and_in_two),
         WHOLE_TEST(copies_once),
         WHOLE_TEST(writes_lines_as_it_writes_fields),
+        WHOLE_TEST(keeps_within_its_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
