@@ -30,6 +30,7 @@ struct telling {
     bool issued;         /* not over */
     bool asking;         /* an answer of Redis is due */
     bool quiet;          /* there is no back end to call: the row has to go, and that is all */
+    bool refused;        /* for want of an answer: the event must be issued again where it is ours */
     tg_leave_fn *answer; /* who waits for it; NULL: nobody */
     void *answer_arg;
     uint32_t worker; /* whose row */
@@ -150,6 +151,7 @@ static void on_told(void *arg, enum tg_err err, const struct tg_redis_reply *rep
         takeover->issued++;
         tg_cluster_count(&takeover->options.cluster->workers[takeover->options.worker].taken_over, 1);
     }
+    telling->refused = telling->refused || (!known && telling->answer != NULL);
     give_answer(telling, ours);
     telling->asking = false;
     if (again) {
@@ -205,6 +207,10 @@ static void over(void *arg)
     if (telling->state == WAITING && telling->takeover != NULL) { /* nobody was told: for another survivor */
         telling->takeover->broken = true;
     }
+    if (telling->state == OURS && telling->refused && telling->takeover != NULL) {
+        issue(telling); /* the answer came between its refusal and its end */
+        return;
+    }
     release(telling);
 }
 
@@ -220,6 +226,7 @@ static void issue(struct telling *telling)
     tg_arena_init(&arena, NULL);
     if (tg_wire_read_row(&arena, tg_slice_make(row->bytes + row->id_len, row->len), &info) == TG_OK) {
         telling->issued = true;
+        telling->refused = false;
         takeover->options.issue(takeover->options.arg, id, &info, gate, over, telling);
     } else { /* out of memory */
         if (telling->state == WAITING) {
@@ -468,6 +475,17 @@ void tg_takeover_free(struct tg_takeover *takeover)
         free(TG_CONTAINER(node, struct page_row, node));
     }
     free(takeover);
+}
+
+size_t tg_takeover_unsure(const struct tg_takeover *takeover)
+{
+    size_t count = 0;
+    for (const struct tg_list *node = takeover->tellings.next; node != &takeover->tellings;
+         node = node->next) {
+        const struct telling *telling = TG_CONTAINER(node, const struct telling, node);
+        count += telling->state == UNSURE && !telling->quiet;
+    }
+    return count;
 }
 
 void tg_takeover_stop(struct tg_takeover *takeover)

@@ -41,7 +41,9 @@ enum tg_err tg_takeover_new(const struct tg_takeover_options *options,
 /* Without `ended`; no reply of Redis may be due: not before the link was closed, which ends every takeover
  * that waits for one. */
 void tg_takeover_free(struct tg_takeover *takeover);
-/* Leaves the rest to others; ended is called soon. */
+/* Events whose rows may have gone by this claim, as far as is known: nobody else would tell. */
+size_t tg_takeover_unsure(const struct tg_takeover *takeover);
+/* Leaves the rest to others; ended is called when all that was asked is known. */
 void tg_takeover_stop(struct tg_takeover *takeover);
 
 #endif

@@ -186,7 +186,7 @@ static void restored(struct tg_node *node, uint32_t former, bool done)
 static void restore_own(struct tg_node *node, uint32_t former, uint32_t rows, const char *token, bool late)
 {
     struct tg_node_restore *restore = restore_of(node, 0);
-    if (restore == NULL) {
+    if (restore == NULL || node->refused) { /* a worker may not know yet that the number is lost */
         tg_member_dealt_with(node->member, former, false);
         return;
     }

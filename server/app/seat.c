@@ -207,5 +207,9 @@ void tg_seat_drain(struct tg_seat *seat)
 
 size_t tg_seat_unsettled(const struct tg_seat *seat)
 {
-    return seat->node != 0 ? tg_registry_redis_orphans(seat->options.engine->registry) : 0;
+    size_t count = seat->node != 0 ? tg_registry_redis_orphans(seat->options.engine->registry) : 0;
+    for (const struct tg_list *node = seat->takeovers.next; node != &seat->takeovers; node = node->next) {
+        count += tg_takeover_unsure(TG_CONTAINER(node, const struct running, node)->takeover);
+    }
+    return count;
 }

@@ -38,8 +38,9 @@ void tg_seat_settle(struct tg_seat *seat, uint32_t node, uint64_t known_until_ms
 void tg_seat_take_over(struct tg_seat *seat, uint32_t node, uint32_t rows, const char *token);
 /* The worker drains: takeovers are left to others. */
 void tg_seat_drain(struct tg_seat *seat);
-/* Connections of numbers that were lost whose $disconnects may be this worker's to issue, as long as the node
- * has a number, and so is on its way to know; without one, 0: what Redis has of them is another node's. */
+/* Connections whose $disconnects may be this worker's to issue, as it is about to know: those of numbers that
+ * were lost, as long as the node has a number (without one, what Redis has of them is another node's), and
+ * those of dead nodes that Redis was asked about. */
 size_t tg_seat_unsettled(const struct tg_seat *seat);
 
 #endif
