@@ -110,25 +110,32 @@ static void test_pipelining(void **state)
     node_free(nodes[1]);
 }
 
+/* A node with so many connections, whose ids are given back, is killed. Returns the survivor. */
+static struct node *kill_one_of_two(struct redis_server *server, char ids[][TG_CONNID_LEN + 1], size_t count)
+{
+    struct tg_socket *sockets[ISSUED_MAX];
+    assert_true(count <= ISSUED_MAX);
+    redis_server_start(server, NULL);
+    struct node *nodes[] = {node_new(server->url, LEASE_MS, false), node_new(server->url, LEASE_MS, false)};
+    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
+    for (size_t i = 0; i < count; i++) {
+        sockets[i] = node_open(nodes[0]);
+        memcpy(ids[i], tg_conn_id(sockets[i]->conn), TG_CONNID_LEN + 1);
+    }
+    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == (long)count);
+    /* Killed: its connection to Redis goes, and it never hears of what follows. */
+    tg_uplink_close(nodes[0]->link);
+    end_all(nodes[0], sockets, count);
+    node_free(nodes[0]);
+    return nodes[1];
+}
+
 static void test_death(void **state)
 {
     struct redis_server *server = *state;
     REDIS_OR_SKIP();
-    redis_server_start(server, NULL);
-    struct node *nodes[] = {node_new(server->url, LEASE_MS, false), node_new(server->url, LEASE_MS, false)};
-    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
     char ids[40][TG_CONNID_LEN + 1];
-    struct tg_socket *sockets[40];
-    for (size_t i = 0; i < 40; i++) {
-        sockets[i] = node_open(nodes[0]);
-        memcpy(ids[i], tg_conn_id(sockets[i]->conn), sizeof ids[i]);
-    }
-    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 40);
-    /* Killed: its connection to Redis goes, and it never hears of what follows. */
-    tg_uplink_close(nodes[0]->link);
-    end_all(nodes[0], sockets, 40);
-    node_free(nodes[0]);
-    struct node *survivor[] = {nodes[1]};
+    struct node *survivor[] = {kill_one_of_two(server, ids, 40)};
     uint64_t began = tg_loop_now_ns();
     survivor[0]->room = 7;
     NODES_UNTIL(survivor, survivor[0]->issued_count == 40 && survivor[0]->takeover == NULL);
@@ -151,20 +158,8 @@ static void test_death_and_no_answer(void **state)
 {
     struct redis_server *server = *state;
     REDIS_OR_SKIP();
-    redis_server_start(server, NULL);
-    struct node *nodes[] = {node_new(server->url, LEASE_MS, false), node_new(server->url, LEASE_MS, false)};
-    NODES_UNTIL(nodes, node_settled(nodes[0]) && node_settled(nodes[1]));
     char ids[10][TG_CONNID_LEN + 1];
-    struct tg_socket *sockets[10];
-    for (size_t i = 0; i < 10; i++) {
-        sockets[i] = node_open(nodes[0]);
-        memcpy(ids[i], tg_conn_id(sockets[i]->conn), sizeof ids[i]);
-    }
-    NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 10);
-    tg_uplink_close(nodes[0]->link);
-    end_all(nodes[0], sockets, 10);
-    node_free(nodes[0]);
-    struct node *survivor[] = {nodes[1]};
+    struct node *survivor[] = {kill_one_of_two(server, ids, 10)};
     survivor[0]->room = 10;
     survivor[0]->stops = server->pid;
     NODES_UNTIL(survivor, survivor[0]->refused == 10);
