@@ -104,7 +104,7 @@ enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text)
     struct tg_connmgr *mgr = conn->mgr;
     struct tg_conn_answers *answers = &mgr->answers;
     size_t most = text.len + TG_FRAME_HEADER_MAX;
-    if (text.len >= sizeof answers->bytes - TG_FRAME_HEADER_MAX) {
+    if (most >= TG_CONN_WRITE_AT_ONCE) {
         return send_long(conn, text);
     }
     if (mgr->speaking != conn) {

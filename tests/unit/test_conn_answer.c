@@ -8,7 +8,7 @@
 
 #include "tests/unit/fake_socket.h"
 
-enum { LONG = 20000 };
+enum { LONG = 20000, MIDDLE = 4096 };
 
 /* What the connection is told back. */
 static void answer(struct fixture *fixture, struct tg_conn *conn)
@@ -124,6 +124,36 @@ static void long_answers_go_their_own_way(void **state)
     end_conn(socket);
 }
 
+static void answer_of_4k(struct fixture *fixture, struct tg_conn *conn)
+{
+    static char text[MIDDLE];
+    memset(text, 'y', sizeof text);
+    fixture->code = (int)tg_conn_send_text(conn, tg_slice_make(text, sizeof text));
+}
+
+static void eight_of_4k_are_one_write(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    fixture->during_message = answer_of_4k;
+    for (int i = 0; i < 8; i++) {
+        says(socket, "more");
+        assert_int_equal(fixture->code, TG_OK);
+    }
+    assert_int_equal(socket->writes, 0);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(tg_buf_size(&socket->written), 8 * (4 + MIDDLE));
+    for (int i = 0; i < 12; i++) { /* more than is held back */
+        says(socket, "more");
+    }
+    assert_int_equal(socket->writes, 2);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 3);
+    assert_int_equal(tg_buf_size(&socket->written), 20 * (4 + MIDDLE));
+    end_conn(socket);
+}
+
 static void writes_at_the_limit_of_the_queue(void **state)
 {
     struct fixture *fixture = *state;
@@ -215,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(writes_when_the_next_one_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_the_order_with_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(long_answers_go_their_own_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(eight_of_4k_are_one_write, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_at_the_limit_of_the_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_kernel_leaves_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_close_goes_behind_them, setup, teardown),
