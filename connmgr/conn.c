@@ -227,13 +227,23 @@ struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle h
     return conn != NULL && conn->state == TG_CONN_OPEN && is_held(mgr) ? conn : NULL;
 }
 
-void tg_conn_prefetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
+void tg_conn_fetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
+{
+    const struct tg_conn *conn = handle.slot < mgr->slot_count ? tg_conn_slot(mgr, handle.slot)->conn : NULL;
+    if (conn != NULL) {
+        __builtin_prefetch(conn);
+        __builtin_prefetch(&conn->last_active_ms);
+        __builtin_prefetch(conn->api + sizeof conn->api);
+    }
+}
+
+void tg_conn_fetch_socket(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
     enum { LINE = 64 };
     const struct tg_conn *conn = handle.slot < mgr->slot_count ? tg_conn_slot(mgr, handle.slot)->conn : NULL;
     if (conn != NULL) {
-        __builtin_prefetch((const char *)conn + LINE);
-        __builtin_prefetch(conn->socket); /* which waits for the first line */
+        __builtin_prefetch(conn->socket);
+        __builtin_prefetch((const char *)conn->socket + LINE);
     }
 }
 

@@ -112,8 +112,10 @@ extern const struct tg_socket_events tg_conn_socket_events;
 struct tg_conn *tg_conn_get(struct tg_connmgr *mgr, struct tg_conn_handle handle);
 /* Only while it is open, and this node's (pushes, replies). */
 struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle handle);
-/* Has the processor fetch what a send to it will touch. */
-void tg_conn_prefetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle);
+/* Have the processor fetch what a send to it will touch: the connection, and some hundred instructions later,
+ * when that is there, its socket. */
+void tg_conn_fetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle);
+void tg_conn_fetch_socket(const struct tg_connmgr *mgr, struct tg_conn_handle handle);
 struct tg_conn_handle tg_conn_handle(const struct tg_conn *conn);
 /* NUL-terminated, TG_CONNID_LEN characters. */
 const char *tg_conn_id(const struct tg_conn *conn);

@@ -438,12 +438,20 @@ static enum tg_err decode(struct tg_push *push, struct tg_slice text, struct tg_
     return err;
 }
 
+void tg_push_expect(struct tg_push *push, struct tg_slice connection_id)
+{
+    struct tg_connid id;
+    if (decode(push, connection_id, &id) == TG_OK && is_own(push, &id)) {
+        tg_conn_fetch(push->mgr, handle_of(&id));
+    }
+}
+
 enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id)
 {
     struct tg_connid id;
     enum tg_err err = decode(push, connection_id, &id);
     if (err == TG_OK && is_own(push, &id)) {
-        tg_conn_prefetch(push->mgr, handle_of(&id));
+        tg_conn_fetch_socket(push->mgr, handle_of(&id));
     }
     return err;
 }

@@ -46,8 +46,11 @@ void tg_push_renumber(struct tg_push *push, uint32_t node);
 bool tg_push_quit(struct tg_push *push);
 /* Operations under way must have been cancelled. */
 void tg_push_free(struct tg_push *push);
+/* An operation on the connection may follow, some hundred instructions from now: has the processor fetch it,
+ * if it is this worker's. Any text is allowed. */
+void tg_push_expect(struct tg_push *push, struct tg_slice connection_id);
 /* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.
- * An operation on it is expected to follow at once. */
+ * An operation on it is expected to follow at once: its socket is fetched as by tg_push_expect. */
 enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id) TG_MUST_CHECK;
 /* Calls back exactly once, later, unless cancelled. TG_ESYNTAX: not an id. Slices need not outlive the call.
  */

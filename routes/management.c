@@ -279,10 +279,7 @@ static enum tg_err check(struct management_call *call, enum management_error *ou
     struct tg_arena *arena = call->exchange->arena;
     struct tg_sigv4_result signature;
     bool is_signed = call->model->management.auth != TG_MANAGEMENT_NONE;
-    enum tg_err err = tg_percent_decode(arena, call->raw_id, false, &call->id);
-    if (err == TG_OK && is_signed) {
-        err = verify(call, &signature);
-    }
+    enum tg_err err = is_signed ? verify(call, &signature) : TG_OK;
     if (err != TG_OK) {
         return err;
     }
@@ -402,7 +399,11 @@ void tg_management_serve(struct tg_engine *engine, struct tg_call_lane *lane, st
     call->api = lane->api;
     call->found = lane->stage;
     call->has_stage = lane->has_stage;
-    call->raw_id = id;
+    if (tg_percent_decode(exchange->arena, id, false, &call->id) != TG_OK) {
+        exchange->ops->reply(exchange, 500, &(struct tg_headers){0}, TG_EMPTY);
+        return;
+    }
+    tg_push_expect(engine->push, call->id);
     management_lines(call);
     if (!find_verb(exchange->method, &call->verb) || id.len == 0 || tg_slice_find(id, '/') < id.len ||
         lane->nowhere) {

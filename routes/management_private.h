@@ -49,8 +49,7 @@ struct management_call {
     const struct tg_stage *found;           /* the path's; NULL: there is none */
     const struct tg_stage *stage;           /* NULL: not known (yet) */
     const struct tg_credential *credential; /* who signed; NULL: nobody (yet) */
-    struct tg_slice raw_id;
-    struct tg_slice id; /* decoded */
+    struct tg_slice id;                     /* decoded */
     struct tg_slice body;
     enum tg_push_verb verb;
     bool has_stage; /* the path */

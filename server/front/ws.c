@@ -83,6 +83,7 @@ static struct tg_socket *socket_new(struct tg_ws_engine *engine, struct tg_trans
     socket->events = events;
     socket->arg = arg;
     socket->transport = transport;
+    socket->plain_fd = tg_transport_plain_fd(transport);
     socket->close_timeout_ms = limits->close_timeout_ms;
     tg_list_init(&socket->node);
     tg_timer_init(&socket->timeout, tg_ws_timeout);

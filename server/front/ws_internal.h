@@ -31,6 +31,7 @@ struct tg_ws_engine {
  * overtakes our last bytes. What every write touches stands first, in one line of the cache. */
 struct tg_socket {
     struct tg_transport *transport;
+    int plain_fd;  /* tg_transport_plain_fd: a write then needs no look at the transport */
     uint16_t code; /* 0 while it is open */
     uint8_t reason_len;
     uint8_t pong_len; /* the pong at the end of `out`, which a later one may replace */

@@ -1,4 +1,5 @@
 #include "server/front/ws_internal.h"
+#include "server/io/sock.h"
 
 static void break_off(struct tg_socket *socket)
 {
@@ -13,7 +14,8 @@ static void break_off(struct tg_socket *socket)
 static size_t put(struct tg_socket *socket, struct tg_slice bytes)
 {
     size_t taken = 0;
-    enum tg_err err = tg_transport_write(socket->transport, bytes, &taken);
+    enum tg_err err = socket->plain_fd >= 0 ? tg_sock_send(socket->plain_fd, bytes, &taken)
+                                            : tg_transport_write(socket->transport, bytes, &taken);
     if (err == TG_OK) {
         return taken;
     }

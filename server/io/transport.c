@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/base/alloc.h"
+#include "server/io/sock.h"
 
 /* Brings what the poll watches in line with the state and the owner's wishes. */
 static void update_interest(struct tg_transport *transport)
@@ -141,28 +142,12 @@ static enum tg_err plain_handshake(struct tg_transport *transport)
 
 static enum tg_err plain_read(struct tg_transport *transport, char *space, size_t cap, size_t *got)
 {
-    ssize_t len;
-    do {
-        len = recv(transport->fd, space, cap, 0);
-    } while (len < 0 && errno == EINTR);
-    if (len <= 0) {
-        return len == 0 ? TG_ECLOSED : errno == EAGAIN ? TG_EAGAIN : TG_EIO;
-    }
-    *got = (size_t)len;
-    return TG_OK;
+    return tg_sock_recv(transport->fd, space, cap, got);
 }
 
 static enum tg_err plain_write(struct tg_transport *transport, struct tg_slice bytes, size_t *put)
 {
-    ssize_t len;
-    do {
-        len = send(transport->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
-    } while (len < 0 && errno == EINTR);
-    if (len < 0) {
-        return errno == EAGAIN ? TG_EAGAIN : TG_EIO;
-    }
-    *put = (size_t)len;
-    return TG_OK;
+    return tg_sock_send(transport->fd, bytes, put);
 }
 
 static enum tg_err plain_write_pieces(struct tg_transport *transport, const struct tg_slice *pieces,
@@ -170,20 +155,12 @@ static enum tg_err plain_write_pieces(struct tg_transport *transport, const stru
 {
     struct iovec parts[TG_TRANSPORT_PIECES];
     struct msghdr message = {.msg_iov = parts};
-    ssize_t len;
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].len > 0) {
             parts[message.msg_iovlen++] = (struct iovec){(void *)pieces[i].ptr, pieces[i].len};
         }
     }
-    do {
-        len = sendmsg(transport->fd, &message, MSG_NOSIGNAL);
-    } while (len < 0 && errno == EINTR);
-    if (len < 0) {
-        return errno == EAGAIN ? TG_EAGAIN : TG_EIO;
-    }
-    *put = (size_t)len;
-    return TG_OK;
+    return tg_sock_sendmsg(transport->fd, &message, put);
 }
 
 static bool plain_pending(const struct tg_transport *transport)
@@ -357,6 +334,11 @@ enum tg_err tg_transport_write_pieces(struct tg_transport *transport, const stru
 {
     assert(transport->state == TG_TRANSPORT_OPEN && count <= TG_TRANSPORT_PIECES);
     return transport->ops->write_pieces(transport, pieces, count, put);
+}
+
+int tg_transport_plain_fd(const struct tg_transport *transport)
+{
+    return is_plain(transport) ? transport->fd : -1;
 }
 
 bool tg_transport_gathers(const struct tg_transport *transport)

@@ -109,6 +109,9 @@ enum { TG_TRANSPORT_PIECES = 16 };
 enum tg_err tg_transport_write_pieces(struct tg_transport *transport, const struct tg_slice *pieces,
                                       size_t count, size_t *put) TG_MUST_CHECK;
 bool tg_transport_gathers(const struct tg_transport *transport);
+/* Of an open transport that passes bytes on as they are: where they may be sent (tg_sock_send) as by
+ * tg_transport_write, without a look at the transport. -1: of none else, such as TLS. */
+int tg_transport_plain_fd(const struct tg_transport *transport);
 /* Ends it at once, without a callback; NULL is allowed. */
 void tg_transport_close(struct tg_transport *transport);
 /* Half-closes the write side, so that what was written reaches the peer before a close (lingering close). */

@@ -70,6 +70,7 @@ static bool push_now(struct world *world, struct tg_socket *socket, const char *
                      enum tg_push_outcome *outcome)
 {
     const struct tg_push_request request = post_to(tg_conn_id(socket->conn), text);
+    tg_push_expect(world->push, request.connection_id);
     assert_int_equal(tg_push_check_id(world->push, request.connection_id), TG_OK);
     return tg_push_now(world->push, &request, outcome);
 }
@@ -279,6 +280,7 @@ static void is_gone_with_its_connection(void **state)
     assert_int_equal(socket->writes, 0);
     end_conn(socket);
     outcome = TG_PUSH_FAILED;
+    tg_push_expect(world->push, request.connection_id);
     assert_int_equal(tg_push_check_id(world->push, request.connection_id), TG_OK);
     assert_true(tg_push_now(world->push, &request, &outcome));
     assert_int_equal(outcome, TG_PUSH_GONE);
@@ -354,9 +356,11 @@ static void leaves_everything_else_to_the_long_way(void **state)
     request.verb = TG_PUSH_DELETE;
     assert_false(tg_push_now(world->push, &request, &outcome));
     request = post_to("not an id", "one");
+    tg_push_expect(world->push, request.connection_id);
     assert_false(tg_push_now(world->push, &request, &outcome));
     tg_connid_encode(world->fixture.options.id_key, &elsewhere, id);
     request = post_to(id, "one");
+    tg_push_expect(world->push, request.connection_id);
     assert_int_equal(tg_push_check_id(world->push, request.connection_id), TG_OK);
     assert_false(tg_push_now(world->push, &request, &outcome));
     tg_connid_encode(world->fixture.options.id_key, &other_node, id);
