@@ -227,9 +227,15 @@ struct tg_conn *tg_conn_get_open(struct tg_connmgr *mgr, struct tg_conn_handle h
     return conn != NULL && conn->state == TG_CONN_OPEN && is_held(mgr) ? conn : NULL;
 }
 
+/* Whatever its generation. */
+static const struct tg_conn *in_slot(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
+{
+    return handle.slot < mgr->slot_count ? tg_conn_slot(mgr, handle.slot)->conn : NULL;
+}
+
 void tg_conn_fetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
-    const struct tg_conn *conn = handle.slot < mgr->slot_count ? tg_conn_slot(mgr, handle.slot)->conn : NULL;
+    const struct tg_conn *conn = in_slot(mgr, handle);
     if (conn != NULL) {
         __builtin_prefetch(conn);
         __builtin_prefetch(&conn->last_active_ms);
@@ -240,7 +246,7 @@ void tg_conn_fetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 void tg_conn_fetch_socket(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
     enum { LINE = 64 };
-    const struct tg_conn *conn = handle.slot < mgr->slot_count ? tg_conn_slot(mgr, handle.slot)->conn : NULL;
+    const struct tg_conn *conn = in_slot(mgr, handle);
     if (conn != NULL) {
         __builtin_prefetch(conn->socket);
         __builtin_prefetch((const char *)conn->socket + LINE);

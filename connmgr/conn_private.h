@@ -13,9 +13,8 @@ enum {
     /* So much for a connection is written at once: to wait for more saves nothing, and what many connections
      * have queued by the end of a pass is no longer in the processor's cache. */
     TG_CONN_WRITE_AT_ONCE = 8192,
-    TG_CONN_ANSWERS_MAX =
-        40960,            /* bytes of the answers to one read that are written together: eight of 4 KiB */
-    TG_CONN_API_MAX = 11, /* an API id so long lies in the connection itself */
+    TG_CONN_ANSWERS_MAX = 40960, /* bytes of answers to one read written together: eight of 4 KiB */
+    TG_CONN_API_MAX = 11,        /* an API id so long lies in the connection itself */
     TG_CONN_API_LONG = UINT8_MAX,
     TG_CONN_CHUNK = 4096, /* slots made at a time: 64 KiB, and as many ids before a slot comes again */
 };

@@ -387,7 +387,8 @@ void tg_management_serve(struct tg_engine *engine, struct tg_call_lane *lane, st
                          struct tg_exchange *exchange)
 {
     struct management_call *call = tg_arena_alloc(exchange->arena, sizeof *call);
-    if (call == NULL) {
+    struct tg_slice decoded;
+    if (call == NULL || tg_percent_decode(exchange->arena, id, false, &decoded) != TG_OK) {
         exchange->ops->reply(exchange, 500, &(struct tg_headers){0}, TG_EMPTY);
         return;
     }
@@ -399,10 +400,7 @@ void tg_management_serve(struct tg_engine *engine, struct tg_call_lane *lane, st
     call->api = lane->api;
     call->found = lane->stage;
     call->has_stage = lane->has_stage;
-    if (tg_percent_decode(exchange->arena, id, false, &call->id) != TG_OK) {
-        exchange->ops->reply(exchange, 500, &(struct tg_headers){0}, TG_EMPTY);
-        return;
-    }
+    call->id = decoded;
     tg_push_expect(engine->push, call->id);
     management_lines(call);
     if (!find_verb(exchange->method, &call->verb) || id.len == 0 || tg_slice_find(id, '/') < id.len ||

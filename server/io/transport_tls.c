@@ -1,11 +1,12 @@
 #include "server/io/transport_tls_private.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+
+#include "server/io/sock.h"
 
 enum { NAME_MAX_LEN = 255 };
 
@@ -28,15 +29,13 @@ static struct tls_transport *as_tls(struct tg_transport *transport)
 static int socket_write(BIO *bio, const char *bytes, int len)
 {
     const struct tg_transport *transport = BIO_get_data(bio);
-    ssize_t put;
+    size_t put;
     BIO_clear_retry_flags(bio);
-    do {
-        put = send(transport->fd, bytes, (size_t)len, MSG_NOSIGNAL);
-    } while (put < 0 && errno == EINTR);
-    if (put < 0 && errno == EAGAIN) {
+    enum tg_err err = tg_sock_send(transport->fd, tg_slice_make(bytes, (size_t)len), &put);
+    if (err == TG_EAGAIN) {
         BIO_set_retry_write(bio);
     }
-    return (int)put;
+    return err == TG_OK ? (int)put : -1;
 }
 
 /* Records of a handshake begin with a number below the letters: text shows at its first byte, before OpenSSL
@@ -51,20 +50,20 @@ static bool is_text(struct tls_transport *tls, const char *bytes)
 static int socket_read(BIO *bio, char *space, int cap)
 {
     struct tg_transport *transport = BIO_get_data(bio);
-    ssize_t got;
+    size_t got;
     BIO_clear_retry_flags(bio);
     BIO_clear_flags(bio, BIO_FLAGS_IN_EOF);
-    do {
-        got = recv(transport->fd, space, (size_t)cap, 0);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0 && errno == EAGAIN) {
-        BIO_set_retry_read(bio);
-    } else if (got == 0) {
+    enum tg_err err = tg_sock_recv(transport->fd, space, (size_t)cap, &got);
+    if (err == TG_ECLOSED) {
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-    } else if (got > 0 && transport->state == TG_TRANSPORT_HANDSHAKE && is_text(as_tls(transport), space)) {
-        return -1;
+        return 0;
     }
-    return (int)got;
+    if (err == TG_EAGAIN) {
+        BIO_set_retry_read(bio);
+    }
+    bool is_taken =
+        err == TG_OK && !(transport->state == TG_TRANSPORT_HANDSHAKE && is_text(as_tls(transport), space));
+    return is_taken ? (int)got : -1;
 }
 
 static long socket_control(BIO *bio, int command, long number, void *pointer)

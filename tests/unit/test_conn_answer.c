@@ -94,11 +94,16 @@ static void keeps_the_order_with_frames(void **state)
     end_conn(socket);
 }
 
-static void long_answer(struct fixture *fixture, struct tg_conn *conn)
+static void answer_of(struct fixture *fixture, struct tg_conn *conn, size_t len)
 {
     static char text[LONG];
     memset(text, 'x', sizeof text);
-    fixture->code = (int)tg_conn_send_text(conn, tg_slice_make(text, sizeof text));
+    fixture->code = (int)tg_conn_send_text(conn, tg_slice_make(text, len));
+}
+
+static void long_answer(struct fixture *fixture, struct tg_conn *conn)
+{
+    answer_of(fixture, conn, LONG);
 }
 
 static void long_answers_go_their_own_way(void **state)
@@ -126,9 +131,7 @@ static void long_answers_go_their_own_way(void **state)
 
 static void answer_of_4k(struct fixture *fixture, struct tg_conn *conn)
 {
-    static char text[MIDDLE];
-    memset(text, 'y', sizeof text);
-    fixture->code = (int)tg_conn_send_text(conn, tg_slice_make(text, sizeof text));
+    answer_of(fixture, conn, MIDDLE);
 }
 
 static void eight_of_4k_are_one_write(void **state)
