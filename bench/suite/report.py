@@ -111,7 +111,7 @@ def write(folder, scenario, machine):
     """What there is of it so far: it is called again as it grows."""
     os.makedirs(folder, exist_ok=True)
     result = {"scenario": scenario.name, "title": scenario.title, "note": scenario.note, "machine": machine,
-              "failures": scenario.failures(), "tables": scenario.tables(), **short(scenario.data())}
+              "failures": scenario.failures(), "disturbances": scenario.disturbances(), "tables": scenario.tables(), **short(scenario.data())}
     files = {"json": as_lines(result, 4) + "\n", "md": f"{text(result)}\n\n{machine_line(machine)}\n", "svg": scenario.picture()}
     for ending, content in files.items():
         with open(os.path.join(folder, f"{scenario.name}.{ending}"), "w") as out:
@@ -124,6 +124,7 @@ def text(result):
     for one in result["tables"]:
         label = f"**{one['label']}**\n\n" if one["label"] else ""
         parts.append(label + table(one["head"], one["rows"]))
+    parts += [result["disturbances"]] if result.get("disturbances") else []
     parts += ["Failed: " + failure.strip().split("\n")[0][:200] for failure in result["failures"]]
     return "\n\n".join(parts)
 

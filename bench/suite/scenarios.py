@@ -1,6 +1,6 @@
 """What is measured: each scenario is a title, cases of servers and a load, and how its table is made."""
 from . import report
-from .measure import estimate, idle, median, Row, run_case, spread, times
+from .measure import disturbances, estimate, idle, median, Row, run_case, spread, times
 from .servers import (DESCRIPTORS, Haproxy, Limit, LimitProxy, Mosquitto, Nginx, NodeWs, Pushpin, Tidegate,
                       TidegateNodes)
 
@@ -42,6 +42,9 @@ class Scenario:
         unmeasured = [f"{row.server.label}: no time was left" for row in self.rows()
                       if not row.rounds and not row.missing and not row.failures]
         return found + unmeasured + ([self.error] if self.error else [])
+
+    def disturbances(self):
+        return disturbances(self.rows())
 
     def tables(self):
         return [{"label": case.label, "head": report.HEAD, "rows": report.load_rows(case)} for case in self.cases if case.rows]
