@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/front/httpd_private.h"
@@ -10,7 +11,8 @@
 enum tg_err tg_httpd_new(const struct tg_httpd_options *options, struct tg_httpd **out)
 {
     struct tg_httpd *httpd = calloc(1, sizeof *httpd);
-    if (httpd == NULL) {
+    if (httpd == NULL || tg_http1_known_new(&httpd->known) != TG_OK) {
+        free(httpd);
         return TG_ENOMEM;
     }
     httpd->options = *options;
@@ -36,6 +38,7 @@ void tg_httpd_free(struct tg_httpd *httpd)
     if (httpd->reserve_fd >= 0) {
         (void)close(httpd->reserve_fd);
     }
+    tg_http1_known_free(httpd->known);
     free(httpd);
 }
 
@@ -70,14 +73,24 @@ void tg_httpd_cut(struct tg_httpd *httpd)
     }
 }
 
-struct tg_slice http_date(struct tg_httpd *httpd)
+struct tg_slice http_usual_end(struct tg_httpd *httpd)
 {
     int64_t now_ms = tg_loop_wall_ms(httpd->options.loop);
-    if (httpd->date[0] == '\0' || httpd->date_s != now_ms / 1000) {
+    if (httpd->usual_end_len == 0 || httpd->date_s != now_ms / 1000) {
+        char *at = httpd->usual_end;
         httpd->date_s = now_ms / 1000;
-        httpd->date_len = tg_time_http(now_ms, httpd->date);
+        memcpy(at, HTTP_DATE_NAME, HTTP_DATE_AT);
+        httpd->date_len = tg_time_http(now_ms, at + HTTP_DATE_AT);
+        at += HTTP_DATE_AT + httpd->date_len;
+        memcpy(at, HTTP_AFTER_DATE, sizeof HTTP_AFTER_DATE - 1);
+        httpd->usual_end_len = (size_t)(at - httpd->usual_end) + sizeof HTTP_AFTER_DATE - 1;
     }
-    return tg_slice_make(httpd->date, httpd->date_len);
+    return tg_slice_make(httpd->usual_end, httpd->usual_end_len);
+}
+
+struct tg_slice http_date(struct tg_httpd *httpd)
+{
+    return tg_slice_make(http_usual_end(httpd).ptr + HTTP_DATE_AT, httpd->date_len);
 }
 
 size_t tg_httpd_count(const struct tg_httpd *httpd)

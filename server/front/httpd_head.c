@@ -16,8 +16,8 @@ void http_head_refuse(struct http_conn *conn, int status)
     int body_len = snprintf(body, sizeof body, "{\"message\":\"%s\"}", tg_http1_reason(status));
     int head_len = snprintf(head, sizeof head,
                             "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-                            "Date: %s\r\nConnection: close\r\n\r\n%s",
-                            status, tg_http1_reason(status), body_len, http_date(conn->httpd).ptr, body);
+                            "Date: %.*s\r\nConnection: close\r\n\r\n%s",
+                            status, tg_http1_reason(status), body_len, TG_FMT(http_date(conn->httpd)), body);
     conn->close = true;
     conn->state = HTTP_WRITE;
     if (head_len < 0 || (size_t)head_len >= sizeof head ||
@@ -69,17 +69,17 @@ bool http_head_in_one(struct http_conn *conn, struct tg_slice bytes)
 {
     const struct tg_http1_limits limits = codec_limits(&conn->httpd->options.limits);
     struct tg_http1_request request;
-    struct tg_http1_fault fault;
     struct http_exchange *exchange;
     struct tg_arena arena;
     struct tg_slice copy;
-    size_t head_len, scanned = 0;
+    size_t head_len;
     if (bytes.len > ONE_PIECE_MAX) {
         return false;
     }
     tg_arena_init(&arena, conn->httpd->options.arenas);
     if (tg_arena_copy(&arena, bytes, &copy) == TG_OK &&
-        tg_http1_parse_request(copy, &scanned, &limits, &arena, &request, &head_len, &fault) == TG_OK &&
+        tg_http1_parse_known(copy, &limits, conn->httpd->known, &conn->hint, &arena, &request, &head_len) ==
+            TG_OK &&
         http_exchange_new(conn, &request, &arena, &exchange) == TG_OK) {
         if (keep_rest(exchange, &request, tg_slice_from(copy, head_len)) == TG_OK) {
             hand_over(conn, exchange);

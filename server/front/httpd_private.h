@@ -5,7 +5,7 @@
 #include "server/base/buf.h"
 #include "server/base/codec.h"
 #include "server/front/httpd.h"
-#include "server/io/http1.h"
+#include "server/io/http1_known.h"
 #include "server/io/transport.h"
 
 struct tg_listener {
@@ -23,6 +23,11 @@ struct http_told {
     uint64_t untold; /* left out since */
 };
 
+/* How most heads end. */
+#define HTTP_DATE_NAME  "Date: "
+#define HTTP_AFTER_DATE "\r\nConnection: keep-alive\r\n\r\n"
+enum { HTTP_DATE_AT = sizeof HTTP_DATE_NAME - 1 };
+
 struct tg_httpd {
     struct tg_httpd_options options;
     struct tg_list connections;
@@ -31,9 +36,10 @@ struct tg_httpd {
     size_t count;             /* of connections and newcomers */
     int reserve_fd;           /* kept for the moment when descriptors run out; -1: none */
     bool draining;
-    int64_t date_s; /* second that `date` tells */
-    char date[TG_TIME_TEXT_MAX];
-    size_t date_len;
+    int64_t date_s; /* the second that is told below */
+    char usual_end[sizeof HTTP_DATE_NAME + TG_TIME_TEXT_MAX + sizeof HTTP_AFTER_DATE];
+    size_t usual_end_len, date_len;
+    struct tg_http1_known *known;
     char answer[4096];   /* where whole answers are put together */
     char scratch[65536]; /* where sockets are read into */
     struct tg_httpd_counters counters;
@@ -110,6 +116,7 @@ struct http_conn {
     enum http_cut cut;
     struct tg_buf in, out;
     size_t scanned;
+    struct tg_http1_hint hint; /* of its requests' fields */
     /* One timer for both directions, started at the first of these times and set again when it finds them
      * moved. Loop time, 0: no limit. */
     struct tg_timer timer;
@@ -193,7 +200,9 @@ static inline struct http_exchange *http_exchange_of(struct tg_exchange *base)
 {
     return TG_CONTAINER(base, struct http_exchange, base);
 }
-/* The Date of this second. */
+/* The fields Date, of this second, and Connection: keep-alive, and the head's end. */
+struct tg_slice http_usual_end(struct tg_httpd *httpd);
+/* That Date alone. */
 struct tg_slice http_date(struct tg_httpd *httpd);
 
 /* ---- httpd_body.c ---- */

@@ -39,6 +39,19 @@ static char *put_fields(char *at, const char *end, const struct tg_headers *fiel
     return at;
 }
 
+/* The end of a head that is not the usual one. */
+static char *put_end(char *at, struct tg_httpd *httpd, bool date, bool upgrade, bool close)
+{
+    if (!date) {
+        at = put(at, TG_LIT("Date: "));
+        at = put(at, http_date(httpd));
+        at = put(at, TG_LIT("\r\n"));
+    }
+    at = put(at, TG_LIT("Connection: "));
+    at = put(at, http_connection_options(upgrade, close));
+    return put(at, TG_LIT("\r\n\r\n"));
+}
+
 /* Puts it together in the worker's space. Empty: it does not fit there, or cannot be written as it is. */
 static struct tg_slice compose(const struct http_exchange *exchange, const struct answer *answer)
 {
@@ -64,14 +77,11 @@ static struct tg_slice compose(const struct http_exchange *exchange, const struc
         at = put(at, tg_slice_of_u64(answer->body.len, digits));
         at = put(at, TG_LIT("\r\n"));
     }
-    if (!date) {
-        at = put(at, TG_LIT("Date: "));
-        at = put(at, http_date(httpd));
-        at = put(at, TG_LIT("\r\n"));
+    if (!date && !upgrade && !answer->close) {
+        at = put(at, http_usual_end(httpd));
+    } else {
+        at = put_end(at, httpd, date, upgrade, answer->close);
     }
-    at = put(at, TG_LIT("Connection: "));
-    at = put(at, http_connection_options(upgrade, answer->close));
-    at = put(at, TG_LIT("\r\n\r\n"));
     if (!bodiless && !exchange->head_method) {
         at = put(at, answer->body);
     }

@@ -97,13 +97,18 @@ static enum tg_err parse_line(const char **at, const char *end, struct tg_header
     return TG_OK;
 }
 
+bool tg_http1_length_ok(struct tg_slice value, uint64_t *length)
+{
+    return tg_slice_to_u64(value, length) == TG_OK && *length <= INT64_MAX;
+}
+
 static enum tg_err note_length(struct tg_http1_fields *out, struct tg_slice value,
                                struct tg_http1_fault *fault)
 {
     if (out->has_length) {
         return tg_http1_refuse(fault, 400, "repeated content length");
     }
-    if (tg_slice_to_u64(value, &out->content_length) != TG_OK || out->content_length > INT64_MAX) {
+    if (!tg_http1_length_ok(value, &out->content_length)) {
         return tg_http1_refuse(fault, 400, "malformed content length");
     }
     out->has_length = true;

@@ -177,11 +177,35 @@ static bool fits(const struct tg_http1_limits *limits, size_t line, size_t head)
     return line <= limits->line && head <= limits->head;
 }
 
-/* Reads a head that starts at `start` and is whole within the bytes. What is not whole is refused as if it
- * were wrong. */
-static enum tg_err read_request(struct tg_slice bytes, size_t start, const struct tg_http1_limits *limits,
-                                struct tg_arena *arena, struct tg_http1_request *out, size_t *head_len,
-                                struct tg_http1_fault *fault)
+/* The fields at *at, which is left behind them, as far as Host is concerned as well. */
+static enum tg_err read_fields(const char **at, const char *end, size_t limit,
+                               const struct tg_http1_memory *memory, struct tg_arena *arena,
+                               struct tg_http1_request *request, struct tg_http1_fields *fields,
+                               struct tg_http1_fault *fault)
+{
+    const char *start = *at;
+    bool remembers = memory != NULL && request->minor > 0;
+    size_t known =
+        remembers ? tg_http1_recall(memory->known, memory->hint, start, end, limit, arena, fields) : 0;
+    if (known > 0) {
+        *at += known;
+        request->host = request->host.len > 0 ? request->host : fields->host;
+        return TG_OK;
+    }
+    enum tg_err err = tg_http1_parse_fields(at, end, request->minor, limit, arena, fields, fault);
+    if (err == TG_OK) {
+        err = check_host(fields, request, fault);
+    }
+    if (err == TG_OK && remembers) {
+        tg_http1_learn(memory->known, memory->hint, tg_slice_make(start, (size_t)(*at - start)), fields);
+    }
+    return err;
+}
+
+enum tg_err tg_http1_read_request(struct tg_slice bytes, size_t start, const struct tg_http1_limits *limits,
+                                  const struct tg_http1_memory *memory, struct tg_arena *arena,
+                                  struct tg_http1_request *out, size_t *head_len,
+                                  struct tg_http1_fault *fault)
 {
     struct tg_http1_request request = {0};
     struct tg_http1_fields fields;
@@ -191,10 +215,7 @@ static enum tg_err read_request(struct tg_slice bytes, size_t start, const struc
         return err;
     }
     size_t line = (size_t)(at - bytes.ptr) - start - 2;
-    err = tg_http1_parse_fields(&at, end, request.minor, limits->count, arena, &fields, fault);
-    if (err == TG_OK) {
-        err = check_host(&fields, &request, fault);
-    }
+    err = read_fields(&at, end, limits->count, memory, arena, &request, &fields, fault);
     if (err == TG_OK && !fits(limits, line, (size_t)(at - bytes.ptr))) {
         err = tg_http1_refuse(fault, 431, "head too large");
     }
@@ -230,13 +251,14 @@ enum tg_err tg_http1_parse_request(struct tg_slice bytes, size_t *scanned,
     }
     if (*scanned == 0) {
         struct tg_http1_fault untold;
-        err = read_request(bytes, start, limits, arena, out, head_len, &untold);
+        err = tg_http1_read_request(bytes, start, limits, NULL, arena, out, head_len, &untold);
         if (err != TG_EPROTO) {
             return err;
         }
     }
     err = tg_http1_find_end(bytes, start, scanned, limits, &end, fault);
-    return err == TG_OK ? read_request(tg_slice_head(bytes, end), start, limits, arena, out, head_len, fault)
+    return err == TG_OK ? tg_http1_read_request(tg_slice_head(bytes, end), start, limits, NULL, arena, out,
+                                                head_len, fault)
                         : err;
 }
 
@@ -278,7 +300,7 @@ static enum tg_http1_framing response_framing(int status, struct tg_slice method
     return fields->has_length ? TG_HTTP1_LENGTH : TG_HTTP1_UNTIL_CLOSE;
 }
 
-/* As read_request. */
+/* As tg_http1_read_request. */
 static enum tg_err read_response(struct tg_slice bytes, const struct tg_http1_limits *limits,
                                  struct tg_slice method, struct tg_arena *arena,
                                  struct tg_http1_response *out, size_t *head_len,

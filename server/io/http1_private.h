@@ -3,7 +3,7 @@
 #ifndef TG_IO_HTTP1_PRIVATE_H
 #define TG_IO_HTTP1_PRIVATE_H
 
-#include "server/io/http1.h"
+#include "server/io/http1_known.h"
 
 /* Character classes; CR, LF, NUL and the other control characters are in none. */
 enum {
@@ -26,8 +26,8 @@ static inline char tg_http1_look(const char *p, const char *end)
     return p < end ? *p : '\0';
 }
 
-/* Where a run ends that began at `at`: the first byte of another kind, or `end`. Eight bytes are looked at at
- * a time, and then one by one. */
+/* Where a run ends that began at `at`: the first byte of another kind, or `end`. Eight or
+ * sixteen bytes are looked at at a time, the last ones one by one. */
 const char *tg_http1_skip_name(const char *at, const char *end);
 const char *tg_http1_skip_value(const char *at, const char *end);
 const char *tg_http1_skip_target(const char *at, const char *end);
@@ -59,6 +59,29 @@ enum tg_err tg_http1_parse_fields(const char **at, const char *end, int minor, s
                                   struct tg_arena *arena, struct tg_http1_fields *out,
                                   struct tg_http1_fault *fault) TG_MUST_CHECK;
 bool tg_http1_keep_alive(const struct tg_http1_fields *fields, int minor);
+/* The value of a Content-Length that can be right. */
+bool tg_http1_length_ok(struct tg_slice value, uint64_t *length);
+
+/* ---- http1_known.c ---- */
+
+struct tg_http1_memory {
+    struct tg_http1_known *known;
+    struct tg_http1_hint *hint;
+};
+/* The length of the field section of an HTTP/1.1 request that begins at `at`, if it is the one of the hint
+ * and has at most `limit` fields; its Host is right. 0: it is to be read. */
+size_t tg_http1_recall(struct tg_http1_known *known, struct tg_http1_hint *hint, const char *at,
+                       const char *end, size_t limit, struct tg_arena *arena, struct tg_http1_fields *out);
+/* This is such a section, and was read as these. */
+void tg_http1_learn(struct tg_http1_known *known, struct tg_http1_hint *hint, struct tg_slice bytes,
+                    const struct tg_http1_fields *fields);
+
+/* Reads a head that starts at `start` and is whole within the bytes. What is not whole is refused as if it
+ * were wrong. memory NULL: nothing is known. */
+enum tg_err tg_http1_read_request(struct tg_slice bytes, size_t start, const struct tg_http1_limits *limits,
+                                  const struct tg_http1_memory *memory, struct tg_arena *arena,
+                                  struct tg_http1_request *out, size_t *head_len,
+                                  struct tg_http1_fault *fault) TG_MUST_CHECK;
 
 /* Reads `HTTP/x.y`, the eight bytes at `at`: minor 0 or 1 (a higher one counts as 1, RFC 9110 2.5). */
 enum tg_err tg_http1_parse_version(const char *at, int *minor, struct tg_http1_fault *fault) TG_MUST_CHECK;

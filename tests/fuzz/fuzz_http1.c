@@ -1,7 +1,8 @@
 /* The HTTP/1.1 codec. The first byte chooses what the rest is: q a request, s a response, h a response to
- * HEAD, c a chunked body, l a body of known length (the second byte). Each is read whole and byte by byte:
- * both must agree, though the first is read at once and the second line by line behind its end, and a request
- * that is read must come out the same after being written. Runs of characters must end where the table says.
+ * HEAD, c a chunked body, l a body of known length (the second byte), k two requests with a NUL between them,
+ * of which the second may have the fields of the first. Each is read whole and byte by byte: both must agree,
+ * though the first is read at once and the second line by line behind its end, and a request that is read
+ * must come out the same after being written. Runs of characters must end where the table says.
  */
 #include <stdlib.h>
 
@@ -131,6 +132,31 @@ static void try_head(struct tg_slice bytes, char kind)
     tg_arena_reset(&arena);
 }
 
+/* What a connection has learnt of the first must not change what is read of the second. */
+static void try_known(struct tg_slice first, struct tg_slice second)
+{
+    struct tg_http1_known *known;
+    struct tg_http1_hint hint = {0};
+    struct tg_arena arena;
+    CHECK(tg_http1_known_new(&known) == TG_OK);
+    tg_arena_init(&arena, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct tg_slice bytes = i < 3 ? first : second;
+        struct tg_http1_request request;
+        size_t head_len, scanned = 0;
+        struct reading plain = read_once(bytes, &scanned, 'q', &arena);
+        enum tg_err err = tg_http1_parse_known(bytes, &limits, known, &hint, &arena, &request, &head_len);
+        CHECK((err == TG_OK) == (plain.err == TG_OK) || tg_slice_starts(bytes, TG_LIT("\r\n")));
+        if (err == TG_OK) {
+            CHECK(head_len == plain.head_len);
+            same_request(&request, &plain.request);
+            same_headers(&request.headers, &plain.request.headers);
+        }
+    }
+    tg_arena_reset(&arena);
+    tg_http1_known_free(known);
+}
+
 /* Decodes in steps of at most `step` bytes; content goes to `out`. Returns how the reading ended. */
 static enum tg_err decode(struct tg_http1_body body, struct tg_slice in, size_t step, struct tg_buf *out,
                           size_t *total, bool *done)
@@ -184,13 +210,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     memcpy(copy, data + 1, size - 1);
-    struct tg_slice bytes = tg_slice_make(copy, size - 1);
+    struct tg_slice bytes = tg_slice_make(copy, size - 1), first, second;
     switch (data[0]) {
     case 'c':
         try_body(bytes, TG_HTTP1_CHUNKED, 0);
         break;
     case 'l':
         try_body(tg_slice_from(bytes, 1), TG_HTTP1_LENGTH, (unsigned char)bytes.ptr[0]);
+        break;
+    case 'k':
+        first = tg_slice_cut(bytes, '\0', &second);
+        try_known(first, second.ptr != NULL ? second : TG_LIT(""));
         break;
     case 'h':
     case 's':
