@@ -13,7 +13,8 @@ from . import processes
 WARMUP = 0.25  # of the measured time
 COUNTING_SECONDS, COUNTING_WARMUP = 0.5, 0.1
 OPENING_SECONDS = 90  # of idle connections, at most
-STOLEN_MAX, RETAKES = 0.05, 2  # of a core's time that others had: a round beyond it is taken again, so often
+# Of a core's time that others had. A round beyond it is taken again, so often, and does not count if enough others do.
+STOLEN_MAX, RETAKES, ENOUGH = 0.05, 2, 3
 
 
 def stolen_ticks():
@@ -138,7 +139,7 @@ class Row:
 
     def __init__(self, suite, server):
         self.suite, self.server, self.rounds, self.counted, self.failures = suite, server, [], {}, []
-        self.retaken = 0
+        self.retaken, self.disturbed = 0, []
         self.missing = server.missing(suite)
 
     def values(self, name):
@@ -181,6 +182,13 @@ class Row:
         if best is not None:
             self.rounds.append(best)
 
+    def settle(self):
+        """All rounds are there: sets those aside of which the machine took too much, if enough others are left."""
+        good = [one for one in self.rounds if one["stolen"] <= STOLEN_MAX]
+        if len(good) >= ENOUGH:
+            self.disturbed = [one for one in self.rounds if one["stolen"] > STOLEN_MAX]
+            self.rounds = good
+
     def count(self, kind, arguments, cores=None):
         def action():
             with Trial(self.suite, self.server, cores, counting=True) as trial:
@@ -191,19 +199,22 @@ class Row:
     def as_json(self):
         kept = ("seconds", "operations", "errors", "rate", "cpu_us", "server_share", "load_share", "process_cpu_seconds", "stolen",
                 "redis", "tls_handshakes", "tls_resumed", "latency_us", "lag_us")
+        def short(rounds):
+            return [{name: one[name] for name in kept if name in one} for one in rounds]
         return {"server": self.server.label, "missing": self.missing, "failures": self.failures, "retaken": self.retaken,
-                "rounds": [{name: one[name] for name in kept if name in one} for one in self.rounds],
+                "rounds": short(self.rounds), "disturbed": short(self.disturbed),
                 "counted": {name: self.counted[name] for name in ("syscalls_each", "allocations_each") if name in self.counted}}
 
 
 def disturbances(rows):
     """A sentence about what the machine took away, or None."""
-    retaken = sum(row.retaken for row in rows)
+    retaken, aside = sum(row.retaken for row in rows), sum(len(row.disturbed) for row in rows)
     left = [one["stolen"] for row in rows for one in row.rounds if one.get("stolen", 0) > STOLEN_MAX]
     if not retaken and not left:
         return None
-    kept = f"; {len(left)} of those that count lost more even so, {max(left):.0%} at most" if left else ""
-    return f"Rounds taken again, because something beneath this machine took more than {STOLEN_MAX:.0%} of a core: {retaken}{kept}."
+    kept = f"; {len(left)} that count lost more even so, {max(left):.0%} at most" if left else ""
+    return (f"Rounds taken again, because something beneath this machine took more than {STOLEN_MAX:.0%} of a core: {retaken}; "
+            f"not counted for it in the end: {aside}{kept}.")
 
 
 def times(suite, seconds=None):
@@ -217,6 +228,7 @@ def run_case(suite, case, cores=None):
         for row in case.rows:
             row.measure(case.kind, [*case.arguments, *times(suite)], cores)
     for row in case.rows:
+        row.settle()
         row.count(case.kind, case.arguments, cores)
 
 

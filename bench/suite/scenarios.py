@@ -229,6 +229,8 @@ class Cluster(Scenario):
             for _ in range(self.suite.rounds):
                 for row in steady.rows:
                     row.measure(steady.kind, [*steady.arguments, *times(self.suite), "--rate", rate])
+            for row in steady.rows:
+                row.settle()
         self.suite.say("\n" + report.text({"title": self.title, "note": None, "tables": self.tables(), "failures": self.failures()}))
         save()
 
@@ -370,6 +372,8 @@ class Latency(Scenario):
                     kind, *arguments = case.loads[row.server]
                     rate = min(int((least if case.same_rate else case.capacity[row]) / 2), self.MOST)
                     row.measure(kind, [*case.arguments, *arguments, *times(self.suite, 2 * self.suite.seconds), "--rate", rate, *churn])
+        for row in rows:
+            row.settle()
         case.rows = rows
 
     def lines(self, case):

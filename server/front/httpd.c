@@ -90,7 +90,8 @@ struct tg_slice http_usual_end(struct tg_httpd *httpd)
 
 struct tg_slice http_date(struct tg_httpd *httpd)
 {
-    return tg_slice_make(http_usual_end(httpd).ptr + HTTP_DATE_AT, httpd->date_len);
+    struct tg_slice end = http_usual_end(httpd);
+    return tg_slice_make(end.ptr + HTTP_DATE_AT, httpd->date_len);
 }
 
 size_t tg_httpd_count(const struct tg_httpd *httpd)

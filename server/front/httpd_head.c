@@ -13,11 +13,12 @@ enum { ONE_PIECE_MAX = 16384 };
 void http_head_refuse(struct http_conn *conn, int status)
 {
     char body[128], head[512];
+    struct tg_slice date = http_date(conn->httpd);
     int body_len = snprintf(body, sizeof body, "{\"message\":\"%s\"}", tg_http1_reason(status));
     int head_len = snprintf(head, sizeof head,
                             "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
                             "Date: %.*s\r\nConnection: close\r\n\r\n%s",
-                            status, tg_http1_reason(status), body_len, TG_FMT(http_date(conn->httpd)), body);
+                            status, tg_http1_reason(status), body_len, TG_FMT(date), body);
     conn->close = true;
     conn->state = HTTP_WRITE;
     if (head_len < 0 || (size_t)head_len >= sizeof head ||

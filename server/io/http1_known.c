@@ -10,8 +10,9 @@ enum {
     SECTIONS = 16,
     LEN_MAX = 1024, /* of a section, bytes */
     FIELDS_MAX = 24,
-    READ_MIN = 2, /* requests of a connection, before one is learnt */
-    READ_MAX = 5  /* in a row that each have brought something else: then no more are learnt */
+    READ_MIN = 2,   /* requests of a connection, before one is learnt */
+    READ_MAX = 5,   /* in a row that were not known: then no more are learnt */
+    READ_ANEW = 250 /* but after so many it is tried again: others may have taken its place */
 };
 
 /* Offsets in a section's bytes. */
@@ -49,6 +50,9 @@ enum tg_err tg_http1_known_new(struct tg_http1_known **out)
 
 void tg_http1_known_free(struct tg_http1_known *known)
 {
+    if (known != NULL) {
+        explicit_bzero(known, sizeof *known); /* what clients proved themselves with is among it */
+    }
     free(known);
 }
 
@@ -164,7 +168,7 @@ void tg_http1_learn(struct tg_http1_known *known, struct tg_http1_hint *hint, st
                     const struct tg_http1_fields *fields)
 {
     struct section section;
-    hint->read = (unsigned char)(hint->read > READ_MAX ? hint->read : hint->read + 1);
+    hint->read = (unsigned char)(hint->read < READ_ANEW ? hint->read + 1 : 1);
     if (hint->read < READ_MIN || hint->read > READ_MAX || bytes.len > LEN_MAX || fields->host.len == 0 ||
         fields->headers.count > FIELDS_MAX) {
         return;

@@ -10,7 +10,8 @@
 struct tg_http1_known;
 
 /* Of a connection, all zero when it begins. Nothing is learnt from its first request, as many have but one,
- * and nothing any more once several in a row have each brought other fields. */
+ * and nothing for the next 250 once several in a row were not known: their fields differ each time, or there
+ * are too many clients of different kinds. */
 struct tg_http1_hint {
     uint32_t stamp;     /* of its section; 0: none. That may be gone by now */
     unsigned char read; /* requests since the last one that was known */

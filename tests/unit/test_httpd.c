@@ -23,6 +23,32 @@ static void assert_field(const struct client *client, const char *name, const ch
     assert_true(tg_slice_eq(field(client, name), tg_slice_cstr(value)));
 }
 
+/* A server that has answered nothing yet. */
+static void renew(struct world *world)
+{
+    tg_httpd_free(world->httpd);
+    assert_int_equal(tg_httpd_new(&world->options, &world->httpd), TG_OK);
+    start_listening(world);
+}
+
+/* Also in the very first answer, whichever way that is made. */
+static void says_its_date(void **state)
+{
+    static const char *const firsts[] = {GET("/"), "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+                                         "GET /\r\n\r\n"};
+    struct world *world = *state;
+    for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
+        struct client client;
+        renew(world);
+        client_open(&client, world);
+        client_send(&client, firsts[i]);
+        client_answer(&client, "GET");
+        assert_true(tg_slice_ends(field(&client, "Date"), TG_LIT(" GMT")));
+        assert_int_equal(field(&client, "Date").len, 29);
+        client_close(&client);
+    }
+}
+
 static void answers_one_request_after_another(void **state)
 {
     struct world *world = *state;
@@ -447,6 +473,7 @@ static void holds_no_buffers_while_idle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        HTTPD_TEST(says_its_date),
         HTTPD_TEST(answers_one_request_after_another),
         HTTPD_TEST(shows_the_request_as_it_was_sent),
         HTTPD_TEST(answers_what_was_sent_at_once_in_order),
