@@ -85,3 +85,37 @@ enum tg_err tg_connid_decode(const unsigned char key[TG_CONNID_KEY_LEN], struct 
     *out = id;
     return TG_OK;
 }
+
+void tg_connid_reader_init(struct tg_connid_reader *reader, const unsigned char key[TG_CONNID_KEY_LEN])
+{
+    *reader = (struct tg_connid_reader){0};
+    memcpy(reader->key, key, sizeof reader->key);
+}
+
+/* By any four of the characters: they all look random. */
+static size_t place_of(const char text[TG_CONNID_LEN])
+{
+    enum { AT = 8 };
+    uint32_t some;
+    memcpy(&some, text + AT, sizeof some);
+    return (uint32_t)(some * 2654435761U) / (UINT32_MAX / TG_CONNID_RECENT + 1);
+}
+
+enum tg_err tg_connid_read(struct tg_connid_reader *reader, struct tg_slice text, struct tg_connid *out)
+{
+    if (text.len != TG_CONNID_LEN) {
+        return TG_ESYNTAX;
+    }
+    size_t place = place_of(text.ptr);
+    if (reader->recent[place].id.generation > 0 &&
+        memcmp(text.ptr, reader->recent[place].text, TG_CONNID_LEN) == 0) {
+        *out = reader->recent[place].id;
+        return TG_OK;
+    }
+    enum tg_err err = tg_connid_decode(reader->key, text, out);
+    if (err == TG_OK) {
+        memcpy(reader->recent[place].text, text.ptr, TG_CONNID_LEN);
+        reader->recent[place].id = *out;
+    }
+    return err;
+}

@@ -24,4 +24,19 @@ void tg_connid_encode(const unsigned char key[TG_CONNID_KEY_LEN], const struct t
 enum tg_err tg_connid_decode(const unsigned char key[TG_CONNID_KEY_LEN], struct tg_slice text,
                              struct tg_connid *out) TG_MUST_CHECK;
 
+/* Decodes, and keeps what the latest ids said: a call looks at its own several times, and most clients are
+ * written to again. Plain memory, nothing to free. */
+enum { TG_CONNID_RECENT = 128 };
+struct tg_connid_reader {
+    unsigned char key[TG_CONNID_KEY_LEN];
+    struct {
+        char text[TG_CONNID_LEN];
+        struct tg_connid id; /* generation 0: none */
+    } recent[TG_CONNID_RECENT];
+};
+void tg_connid_reader_init(struct tg_connid_reader *reader, const unsigned char key[TG_CONNID_KEY_LEN]);
+/* As tg_connid_decode. */
+enum tg_err tg_connid_read(struct tg_connid_reader *reader, struct tg_slice text,
+                           struct tg_connid *out) TG_MUST_CHECK;
+
 #endif

@@ -23,11 +23,8 @@ struct tg_push {
     struct tg_log *log;
     struct tg_bus_port *port; /* NULL: there is no other worker */
     struct tg_bus_address self;
-    unsigned char id_key[TG_CONNID_KEY_LEN];
+    struct tg_connid_reader ids;
     uint64_t last_correlation;
-    /* The id decoded last: a call checks its id before it starts. Empty: none. */
-    char decoded_text[TG_CONNID_LEN + 1];
-    struct tg_connid decoded;
     struct tg_list serving;  /* tg_push_op whose frame waits in a send queue here */
     struct tg_list finished; /* tg_push_op whose callback is due */
     struct tg_task report;
@@ -376,7 +373,7 @@ enum tg_err tg_push_new(struct tg_connmgr *mgr, struct tg_loop *loop, struct tg_
     push->loop = loop;
     push->log = identity->log;
     push->self = (struct tg_bus_address){.node = identity->node, .worker = identity->worker};
-    memcpy(push->id_key, identity->id_key, sizeof push->id_key);
+    tg_connid_reader_init(&push->ids, identity->id_key);
     tg_list_init(&push->serving);
     tg_list_init(&push->finished);
     tg_task_init(&push->report, run_report);
@@ -424,24 +421,10 @@ void tg_push_free(struct tg_push *push)
     free(push);
 }
 
-static enum tg_err decode(struct tg_push *push, struct tg_slice text, struct tg_connid *out)
-{
-    if (text.len == TG_CONNID_LEN && memcmp(text.ptr, push->decoded_text, TG_CONNID_LEN) == 0) {
-        *out = push->decoded;
-        return TG_OK;
-    }
-    enum tg_err err = tg_connid_decode(push->id_key, text, out);
-    if (err == TG_OK && text.len == TG_CONNID_LEN) {
-        memcpy(push->decoded_text, text.ptr, TG_CONNID_LEN);
-        push->decoded = *out;
-    }
-    return err;
-}
-
 void tg_push_expect(struct tg_push *push, struct tg_slice connection_id)
 {
     struct tg_connid id;
-    if (decode(push, connection_id, &id) == TG_OK && is_own(push, &id)) {
+    if (tg_connid_read(&push->ids, connection_id, &id) == TG_OK && is_own(push, &id)) {
         tg_conn_fetch(push->mgr, handle_of(&id));
     }
 }
@@ -449,7 +432,7 @@ void tg_push_expect(struct tg_push *push, struct tg_slice connection_id)
 enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id)
 {
     struct tg_connid id;
-    enum tg_err err = decode(push, connection_id, &id);
+    enum tg_err err = tg_connid_read(&push->ids, connection_id, &id);
     if (err == TG_OK && is_own(push, &id)) {
         tg_conn_fetch_socket(push->mgr, handle_of(&id));
     }
@@ -459,7 +442,7 @@ enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id
 bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome)
 {
     struct tg_connid id;
-    if (request->verb != TG_PUSH_POST || decode(push, request->connection_id, &id) != TG_OK ||
+    if (request->verb != TG_PUSH_POST || tg_connid_read(&push->ids, request->connection_id, &id) != TG_OK ||
         !is_own(push, &id)) {
         return false;
     }
@@ -482,7 +465,7 @@ enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *re
                           void *arg, struct tg_push_op **out)
 {
     struct tg_connid id;
-    enum tg_err err = decode(push, request->connection_id, &id);
+    enum tg_err err = tg_connid_read(&push->ids, request->connection_id, &id);
     if (err != TG_OK) {
         return err;
     }

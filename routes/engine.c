@@ -11,6 +11,8 @@ void tg_engine_init(struct tg_engine *engine)
     tg_list_init(&engine->requests);
     tg_list_init(&engine->sessions);
     tg_list_init(&engine->calls);
+    tg_list_init(&engine->pushes);
+    tg_task_init(&engine->push_all, tg_management_push_all);
     tg_list_init(&engine->disconnects);
 }
 

@@ -47,7 +47,9 @@ struct tg_engine {
     bool disconnects_starting;
     struct tg_list sessions; /* struct tg_session, one per open connection; those that drain come last */
     size_t session_count, sessions_draining;
-    struct tg_list calls; /* of the management API, in flight */
+    struct tg_list calls;  /* of the management API, in flight */
+    struct tg_list pushes; /* those of them that are done at the end of the events at hand */
+    struct tg_task push_all;
     struct tg_sigv4_cache signing_keys;
     struct tg_lanes lanes;
 };

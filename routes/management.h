@@ -16,6 +16,8 @@ struct tg_call_lane tg_management_lane(const struct tg_api *api, struct tg_slice
 /* Takes the exchange. The lane need not outlive the call. */
 void tg_management_serve(struct tg_engine *engine, struct tg_call_lane *lane, struct tg_slice id,
                          struct tg_exchange *exchange);
+/* Does the pushes of engine->pushes. */
+void tg_management_push_all(struct tg_task *task);
 /* Cancels the pushes of every call and answers them: the shutdown deadline has passed. */
 void tg_management_abort(struct tg_engine *engine);
 

@@ -28,7 +28,8 @@ struct tg_loop {
     uint64_t now_ms;
     uint64_t passes; /* begun, and one: no pass has the number 0 */
     struct tg_wheel wheel;
-    struct tg_list tasks;
+    struct tg_list tasks, after_events;
+    size_t events_left;
     struct tg_list dead; /* polls freed in this pass, of which there may still be events */
     uint64_t wall_at_ms; /* tg_loop_now_ms of the reading below */
     int64_t wall_ms;
@@ -67,16 +68,16 @@ static bool fire_timers(struct tg_loop *loop)
     return any;
 }
 
-static void run_tasks(struct tg_loop *loop)
+static void run_tasks(struct tg_list *tasks)
 {
     struct tg_list round;
     struct tg_list *node;
-    if (tg_list_empty(&loop->tasks)) {
+    if (tg_list_empty(tasks)) {
         return;
     }
     /* The round takes the list's place, so that what its tasks defer waits for the next one. */
-    tg_list_append(&loop->tasks, &round);
-    tg_list_remove(&loop->tasks);
+    tg_list_append(tasks, &round);
+    tg_list_remove(tasks);
     while ((node = tg_list_pop(&round)) != NULL) {
         struct tg_task *task = TG_CONTAINER(node, struct tg_task, node);
         task->run(task);
@@ -164,6 +165,7 @@ static bool pass(struct tg_loop *loop)
     loop->dispatching = true;
     for (int i = 0; i < count; i++) {
         fetch_ahead(loop->events, i, count);
+        loop->events_left = (size_t)(count - i) - 1;
         if (loop->events[i].data.ptr == NULL) {
             uv_ready = true;
         } else {
@@ -171,12 +173,13 @@ static bool pass(struct tg_loop *loop)
         }
     }
     loop->dispatching = false;
+    run_tasks(&loop->after_events);
     if (uv_ready || loop->uv_asked) {
         run_uv(loop);
     }
     free_dead(loop);
     bool fired = fire_timers(loop);
-    run_tasks(loop);
+    run_tasks(&loop->tasks);
     return count > 0 || uv_ready || tasks || fired; /* interrupted: by what libuv asked of the kernel */
 }
 
@@ -221,6 +224,7 @@ enum tg_err tg_loop_new(struct tg_loop **out)
     read_clock(loop);
     tg_wheel_init(&loop->wheel, loop->now_ms);
     tg_list_init(&loop->tasks);
+    tg_list_init(&loop->after_events);
     tg_list_init(&loop->dead);
     *out = loop;
     return TG_OK;
@@ -277,6 +281,11 @@ uint64_t tg_loop_pass(const struct tg_loop *loop)
     return loop->passes;
 }
 
+size_t tg_loop_events_left(const struct tg_loop *loop)
+{
+    return loop->dispatching ? loop->events_left : 0;
+}
+
 uint64_t tg_loop_now_ns(void)
 {
     return uv_hrtime();
@@ -318,6 +327,14 @@ void tg_task_defer(struct tg_loop *loop, struct tg_task *task)
 {
     if (tg_list_empty(&task->node)) {
         tg_list_append(&loop->tasks, &task->node);
+    }
+}
+
+void tg_task_defer_to_events(struct tg_loop *loop, struct tg_task *task)
+{
+    assert(loop->dispatching);
+    if (tg_list_empty(&task->node)) {
+        tg_list_append(&loop->after_events, &task->node);
     }
 }
 

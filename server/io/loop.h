@@ -26,6 +26,8 @@ void *tg_loop_native(struct tg_loop *loop);
 uint64_t tg_loop_now_ms(const struct tg_loop *loop);
 /* The number of this pass, never 0: for what is done once in each. */
 uint64_t tg_loop_pass(const struct tg_loop *loop);
+/* Events of this pass that are told after the one that is being told; 0 outside of events. */
+size_t tg_loop_events_left(const struct tg_loop *loop);
 /* Monotonic nanoseconds, read now: for latencies. */
 uint64_t tg_loop_now_ns(void);
 /* Milliseconds since the machine started, with those that it was suspended for; read now. */
@@ -58,6 +60,9 @@ struct tg_task {
 void tg_task_init(struct tg_task *task, void (*run)(struct tg_task *task));
 /* Idempotent while it waits. */
 void tg_task_defer(struct tg_loop *loop, struct tg_task *task);
+/* The same right after the events at hand, before mail, timers and other tasks: for what is done for all of
+ * them together. Only while an event is told. */
+void tg_task_defer_to_events(struct tg_loop *loop, struct tg_task *task);
 void tg_task_cancel(struct tg_task *task);
 
 /* Watches a descriptor that the caller owns and has made non-blocking. */

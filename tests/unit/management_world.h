@@ -21,6 +21,8 @@ static struct {
     bool within; /* a POST is done within the call, and ends so: */
     enum tg_push_outcome outcome;
     int done_within;
+    bool by_text;   /* ... but by what is pushed: "gone", "busy"; "later" is not done within the call */
+    char taken[16]; /* the first character of each push that was asked for within a call */
     enum tg_err start_result;
     struct tg_push_request request;
     char id[64], payload[64];
@@ -55,9 +57,19 @@ bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, en
     if (!fake.within || request->verb != TG_PUSH_POST) {
         return false;
     }
+    size_t len = strlen(fake.taken);
+    if (len + 1 < sizeof fake.taken && request->payload.len > 0) {
+        fake.taken[len] = request->payload.ptr[0];
+    }
+    if (fake.by_text && tg_slice_eq(request->payload, TG_LIT("later"))) {
+        return false;
+    }
     fake.done_within++;
     take_request(request);
-    *outcome = fake.outcome;
+    *outcome = !fake.by_text                                   ? fake.outcome
+               : tg_slice_eq(request->payload, TG_LIT("gone")) ? TG_PUSH_GONE
+               : tg_slice_eq(request->payload, TG_LIT("busy")) ? TG_PUSH_BUSY
+                                                               : TG_PUSH_DONE;
     return true;
 }
 

@@ -153,12 +153,50 @@ static void test_altered(void **state)
     assert_true(passed <= 1);
 }
 
+/* A reader says what decoding says, of ids that it has met and of others that look like them. */
+static void test_reader(void **state)
+{
+    enum { IDS = 3 * TG_CONNID_RECENT };
+    struct tg_connid_reader reader;
+    struct tg_rng rng;
+    static char texts[IDS][TG_CONNID_LEN + 1];
+    (void)state;
+    tg_rng_seed(&rng, 3);
+    tg_connid_reader_init(&reader, key);
+    for (size_t len = 0; len < 2 * TG_CONNID_LEN; len++) {
+        static const char zeros[2 * TG_CONNID_LEN]; /* as an empty place of the reader's */
+        struct tg_connid read;
+        assert_int_equal(tg_connid_read(&reader, tg_slice_make(zeros, len), &read), TG_ESYNTAX);
+    }
+    for (size_t i = 0; i < IDS; i++) {
+        struct tg_connid id = random_id(&rng);
+        tg_connid_encode(key, &id, texts[i]);
+    }
+    for (size_t i = 0; i < (size_t)100 * IDS; i++) {
+        struct tg_connid read, decoded;
+        char text[TG_CONNID_LEN + 1];
+        memcpy(text, texts[tg_rng_next(&rng) % IDS], sizeof text);
+        if (i % 3 == 0) {
+            text[tg_rng_next(&rng) % TG_CONNID_LEN] = alphabet[tg_rng_next(&rng) % (sizeof alphabet - 1)];
+        }
+        enum tg_err err = tg_connid_decode(key, tg_slice_cstr(text), &decoded);
+        assert_int_equal(tg_connid_read(&reader, tg_slice_cstr(text), &read), err);
+        if (err == TG_OK) {
+            assert_same(&read, &decoded);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_neighbours_look_unrelated),
-        cmocka_unit_test(test_another_key),   cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_no_generation), cmocka_unit_test(test_truncated_and_extended),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_reader),
+        cmocka_unit_test(test_neighbours_look_unrelated),
+        cmocka_unit_test(test_another_key),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_no_generation),
+        cmocka_unit_test(test_truncated_and_extended),
         cmocka_unit_test(test_altered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,6 +283,92 @@ static void test_poll(void **state)
     close(pair[1]);
 }
 
+/* ---- what is done after the events at hand ---- */
+
+struct one_of_many {
+    struct probe *probe;
+    struct tg_poll *poll;
+    int pair[2];
+    size_t left;
+};
+
+static void on_one_of_many(void *arg, bool readable, bool writable)
+{
+    struct one_of_many *one = arg;
+    struct probe *probe = one->probe;
+    (void)readable;
+    (void)writable;
+    one->left = tg_loop_events_left(probe->loop);
+    mark(probe, 'e');
+    tg_task_defer(probe->loop, &probe->second);
+    tg_task_defer_to_events(probe->loop, &probe->task);
+    tg_task_defer_to_events(probe->loop, &probe->task);
+    tg_poll_want(one->poll, false, false);
+}
+
+/* Once behind all of them, before timers and other tasks. */
+static void test_task_behind_events(void **state)
+{
+    enum { MANY = 3 };
+    struct probe *probe = *state;
+    struct one_of_many many[MANY];
+    size_t left = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        struct one_of_many *one = &many[i];
+        *one = (struct one_of_many){.probe = probe};
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, one->pair), 0);
+        assert_int_equal(tg_poll_new(probe->loop, one->pair[0], on_one_of_many, one, &one->poll), TG_OK);
+        tg_poll_want(one->poll, true, false);
+        assert_int_equal(write(one->pair[1], "x", 1), 1);
+    }
+    assert_int_equal(tg_loop_events_left(probe->loop), 0);
+    tg_timer_start(probe->loop, &probe->timer, 0);
+    tg_loop_run_once(probe->loop);
+    assert_string_equal(probe->trace, "eeeatb");
+    for (size_t i = 0; i < MANY; i++) {
+        left += many[i].left;
+        tg_poll_free(many[i].poll);
+        close(many[i].pair[0]);
+        close(many[i].pair[1]);
+    }
+    assert_int_equal(left, 2 + 1 + 0);
+    assert_int_equal(tg_loop_events_left(probe->loop), 0);
+}
+
+static void on_mail(void *arg, struct tg_mail *mail)
+{
+    (void)mail;
+    mark(arg, 'm');
+}
+
+static void drop_mail(void *arg, struct tg_mail *mail)
+{
+    (void)arg;
+    (void)mail;
+}
+
+/* Mail may replace what those tasks work with. */
+static void test_mail_behind_those_tasks(void **state)
+{
+    struct probe *probe = *state;
+    struct one_of_many one = {.probe = probe};
+    struct tg_mailbox *box;
+    struct tg_mail mail = {0};
+    assert_int_equal(tg_mailbox_new(probe->loop, 10, on_mail, probe, &box), TG_OK);
+    assert_int_equal(tg_mailbox_post(box, &mail), TG_OK); /* it is told of before what follows */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, one.pair), 0);
+    assert_int_equal(tg_poll_new(probe->loop, one.pair[0], on_one_of_many, &one, &one.poll), TG_OK);
+    tg_poll_want(one.poll, true, false);
+    assert_int_equal(write(one.pair[1], "x", 1), 1);
+    tg_loop_run_once(probe->loop);
+    assert_string_equal(probe->trace, "eamb");
+    tg_poll_free(one.poll);
+    tg_mailbox_close(box, drop_mail);
+    tg_mailbox_free(box);
+    close(one.pair[0]);
+    close(one.pair[1]);
+}
+
 static void free_in_callback(void *arg, bool readable, bool writable)
 {
     struct probe *probe = arg;
@@ -468,6 +554,8 @@ int main(void)
         TEST(test_task_from_a_task),
         TEST(test_task_from_a_timer),
         TEST(test_poll),
+        TEST(test_task_behind_events),
+        TEST(test_mail_behind_those_tasks),
         TEST(test_poll_freed_by_its_callback),
         TEST(test_poll_error_shows_as_both),
         TEST(test_poll_freed_by_another),
