@@ -1,4 +1,5 @@
 """What the gateway is meant to reach, beside what was measured: from the JSON of the scenarios."""
+import random
 import statistics
 
 from . import report
@@ -8,6 +9,22 @@ HEAD = ["", "what is compared", "aim", "measured", "reached"]
 
 class Unknown(Exception):
     """It was not measured."""
+
+
+class Ratio(float):
+    """Of two medians, with where nine of ten would lie if the rounds were drawn again from those that there are."""
+
+    DRAWS, FEWEST = 2000, 5  # with fewer rounds it would say little
+
+    def __new__(cls, over, under):
+        self = super().__new__(cls, statistics.median(over) / statistics.median(under))
+        self.low = self.high = None
+        if min(len(over), len(under)) >= cls.FEWEST:
+            dice = random.Random(1)
+            drawn = sorted(statistics.median(dice.choices(over, k=len(over))) / statistics.median(dice.choices(under, k=len(under)))
+                           for _ in range(cls.DRAWS))
+            self.low, self.high = drawn[cls.DRAWS // 20], drawn[-cls.DRAWS // 20]
+        return self
 
 
 class Results:
@@ -22,22 +39,26 @@ class Results:
                 return case
         raise Unknown
 
-    def value(self, scenario, label, server, pick):
-        """The median over the rounds of one server."""
+    def values(self, scenario, label, server, pick):
+        """Of the rounds of one server."""
         for row in self.case(scenario, label)["rows"]:
             if row["server"] == server and row["rounds"]:
-                return statistics.median(pick(one) for one in row["rounds"])
+                return [pick(one) for one in row["rounds"]]
         raise Unknown
 
-    def cpu(self, scenario, label, server):
-        return self.value(scenario, label, server, lambda one: one["cpu_us"])
+    def value(self, scenario, label, server, pick):
+        return statistics.median(self.values(scenario, label, server, pick))
+
+    def cpu(self, over, under):
+        """The CPU time of an operation of the one by that of the other: scenario, case, server."""
+        return Ratio(*(self.values(*which, lambda one: one["cpu_us"]) for which in (over, under)))
 
     def p99(self, scenario, label, server):
         return self.value(scenario, label, server, lambda one: one["latency_us"]["p99"])
 
     def of_limit(self, scenario, label, server="tidegate"):
         """What a core can do, of what it could if only the least were done."""
-        return self.cpu(scenario, label, "limit") / self.cpu(scenario, label, server)
+        return self.cpu((scenario, label, "limit"), (scenario, label, server))
 
     def idle_bytes(self):
         for one in self.found.get("idle", {}).get("servers", []):
@@ -53,17 +74,22 @@ class Results:
                 statistics.median(one["cpu_us"] for one in small["rounds"]))
 
 
+def shown(value):
+    low = getattr(value, "low", None)
+    return f"{value:.2f}" if low is None else f"{value:.2f} ({low:.2f} to {value.high:.2f})"
+
+
 def at_least(aim, value):
-    return f"{aim:.2f}", f"{value:.2f}", value >= aim - 0.005
+    return f"{aim:.2f}", shown(value), value >= aim - 0.005
 
 
 def at_most(aim, value):
-    return f"at most {aim:.2f}", f"{value:.2f}", value <= aim + 0.005
+    return f"at most {aim:.2f}", shown(value), value <= aim + 0.005
 
 
 def known(value):
     """Of what has no aim."""
-    return report.NO, f"{value:.2f}", None
+    return report.NO, shown(value), None
 
 
 def rows(results):
@@ -83,17 +109,17 @@ def rows(results):
     proxied = "an HTTP POST"
     for peer, name in (("nginx", "nginx"), ("haproxy", "HAProxy")):
         wanted.append((f"message to a back end and back, against {name}", f"{cpu}, of that of a request that it proxies",
-                       lambda peer=peer: at_most(1.0, results.cpu("backend", "20 B, 100", "tidegate") /
-                                                 results.cpu("backend", proxied, peer))))
+                       lambda peer=peer: at_most(1.0, results.cpu(("backend", "20 B, 100", "tidegate"),
+                                                             ("backend", proxied, peer)))))
         wanted.append((f"the same, against {name}", "p99 at the same rate, of that of a request that it proxies",
                        lambda peer=peer: at_most(1.0, results.p99("latency", "a message to an HTTP", "tidegate") /
                                                  results.p99("latency", "a message to an HTTP", f"{peer}, proxy"))))
     for peer, aim in (("nginx, nchan", 1.5), ("pushpin, HTTP", 10.0)):
         wanted.append((f"push, against {peer}", "pushes for the same CPU",
-                       lambda peer=peer, aim=aim: at_least(aim, results.cpu("push", "64 B", peer) /
-                                                           results.cpu("push", "64 B", "tidegate"))))
+                       lambda peer=peer, aim=aim: at_least(aim, results.cpu(("push", "64 B", peer),
+                                                                       ("push", "64 B", "tidegate")))))
     wanted.append(("push, against pushpin, ZeroMQ, which answers nothing", "pushes for the same CPU",
-                   lambda: known(results.cpu("push", "64 B", "pushpin, ZeroMQ") / results.cpu("push", "64 B", "tidegate"))))
+                   lambda: known(results.cpu(("push", "64 B", "pushpin, ZeroMQ"), ("push", "64 B", "tidegate")))))
     for label, name in (("echo, 300 routes", "300 routes"), ("echo, configuration", "a configuration of 1 MB"),
                         ("push, 10,000 credentials", "10,000 credentials"),
                         ("push, 10,000 credentials, each", "10,000 credentials, each with a policy"),
