@@ -157,20 +157,28 @@ static size_t serve_http(struct peer *peer, unsigned char *data, size_t len)
     return step;
 }
 
+static void on_end(struct stream *stream);
+
 static size_t on_data(struct stream *stream, unsigned char *data, size_t len)
 {
     struct peer *peer = CONTAINER(stream, struct peer, stream);
     size_t done = 0, step, filled = 0;
     struct ws_frame frame;
+    bool closes = false;
     if (!peer->is_websocket) {
         return serve_http(peer, data, len);
     }
     while ((step = ws_next(data + done, len - done, &frame)) > 0) {
         filled += answer_message(peer, &frame, out + filled);
+        closes = closes || frame.opcode == WS_CLOSE;
         done += step;
     }
     if (filled > 0) {
         (void)stream_send(stream, out, filled);
+    }
+    if (closes) {
+        stream_close(stream, false);
+        on_end(stream);
     }
     return done;
 }
