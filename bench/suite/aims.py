@@ -70,8 +70,7 @@ class Results:
         small, large = self.case("sizes", label)["rows"]
         if not small["rounds"] or not large["rounds"]:
             raise Unknown
-        return (statistics.median(one["cpu_us"] for one in large["rounds"]) /
-                statistics.median(one["cpu_us"] for one in small["rounds"]))
+        return Ratio(*([one["cpu_us"] for one in row["rounds"]] for row in (large, small)))
 
 
 def shown(value):

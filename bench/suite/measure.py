@@ -221,14 +221,20 @@ def times(suite, seconds=None):
     return ["--seconds", seconds or suite.seconds, "--warmup", suite.seconds * WARMUP]
 
 
-def run_case(suite, case, cores=None):
-    """Fills the case's rows: rounds in turn, A B A B, so that what the machine does meanwhile meets all."""
-    case.rows = [Row(suite, server) for server in case.candidates]
+def take_rounds(suite, rows, measure):
+    """Calls measure(row) for the rounds in turn, A B A B, so that what the machine does meanwhile meets all."""
     for _ in range(suite.rounds):
-        for row in case.rows:
-            row.measure(case.kind, [*case.arguments, *times(suite)], cores)
-    for row in case.rows:
+        for row in rows:
+            measure(row)
+    for row in rows:
         row.settle()
+
+
+def run_case(suite, case, cores=None):
+    """Fills the case's rows."""
+    case.rows = [Row(suite, server) for server in case.candidates]
+    take_rounds(suite, case.rows, lambda row: row.measure(case.kind, [*case.arguments, *times(suite)], cores))
+    for row in case.rows:
         row.count(case.kind, case.arguments, cores)
 
 

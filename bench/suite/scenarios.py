@@ -1,6 +1,6 @@
 """What is measured: each scenario is a title, cases of servers and a load, and how its table is made."""
 from . import report
-from .measure import disturbances, estimate, idle, median, Row, run_case, spread, times
+from .measure import disturbances, estimate, idle, median, Row, run_case, spread, take_rounds, times
 from .servers import (DESCRIPTORS, Haproxy, Limit, LimitProxy, Mosquitto, Nginx, NodeWs, Pushpin, Tidegate,
                       TidegateNodes)
 
@@ -226,11 +226,8 @@ class Cluster(Scenario):
         steady.rows = [Row(self.suite, server) for server in steady.candidates]
         if case.rows[1].rounds:
             rate = int(1e6 / case.rows[1].middle("cpu_us") / 2)
-            for _ in range(self.suite.rounds):
-                for row in steady.rows:
-                    row.measure(steady.kind, [*steady.arguments, *times(self.suite), "--rate", rate])
-            for row in steady.rows:
-                row.settle()
+            arguments = [*steady.arguments, *times(self.suite), "--rate", rate]
+            take_rounds(self.suite, steady.rows, lambda row: row.measure(steady.kind, arguments))
         self.suite.say("\n" + report.text({"title": self.title, "note": None, "tables": self.tables(), "failures": self.failures()}))
         save()
 
@@ -367,15 +364,14 @@ class Latency(Scenario):
                 case.capacity[row] = 1e6 / row.rounds.pop()["cpu_us"]
         least = min(case.capacity.values(), default=0)
         churn = [] if case.same_rate else ["--churn", 100]
-        for _ in range(self.suite.rounds):
-            for row in rows:
-                if row in case.capacity:
-                    kind, *arguments = case.loads[row.server]
-                    half = int((least if case.same_rate else case.capacity[row]) / 2)
-                    rate = min(half, self.MOST_BESIDE if case.same_rate else self.MOST)
-                    row.measure(kind, [*case.arguments, *arguments, *times(self.suite, 2 * self.suite.seconds), "--rate", rate, *churn])
-        for row in rows:
-            row.settle()
+
+        def at_half(row):
+            if row in case.capacity:
+                kind, *arguments = case.loads[row.server]
+                half = int((least if case.same_rate else case.capacity[row]) / 2)
+                rate = min(half, self.MOST_BESIDE if case.same_rate else self.MOST)
+                row.measure(kind, [*case.arguments, *arguments, *times(self.suite, 2 * self.suite.seconds), "--rate", rate, *churn])
+        take_rounds(self.suite, rows, at_half)
         case.rows = rows
 
     def lines(self, case):
