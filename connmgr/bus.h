@@ -10,8 +10,16 @@
 enum tg_envelope_kind {
     TG_ENVELOPE_PUSH,
     TG_ENVELOPE_ANSWER,
-    TG_ENVELOPE_PROBE /* of the Redis bus to itself; never delivered */
+    TG_ENVELOPE_PROBE, /* of the Redis bus to itself; never delivered */
+    TG_ENVELOPE_BATCH, /* one message to many connections of the owner (batch.h) */
+    TG_ENVELOPE_BATCH_ANSWER
 };
+
+/* Whether it waits for an answer. */
+static inline bool tg_envelope_asks(enum tg_envelope_kind kind)
+{
+    return kind == TG_ENVELOPE_PUSH || kind == TG_ENVELOPE_BATCH;
+}
 
 struct tg_bus_address {
     uint32_t node, worker;
@@ -30,7 +38,7 @@ struct tg_envelope {
     uint64_t timeout_ms;               /* how long the owner may try */
     int close_code;                    /* DELETE */
     int64_t connected_at, last_active; /* GET answers, wall ms */
-    struct tg_slice text[4];           /* by kind: see push.c */
+    struct tg_slice text[4];           /* by kind: see push.c, batch.c */
 };
 
 /* Copies the slices behind the struct. */

@@ -11,7 +11,7 @@
  * Those within the process go by the local bus, without Redis. */
 
 enum {
-    ENVELOPE_MAX = 1 << 20, /* bytes; a push has at most 128 KiB */
+    ENVELOPE_MAX = 1 << 20, /* bytes; a push has at most 384 KiB of UTF-8, a batch some 80 KB more */
     EXPIRY_MS = 1000,       /* after the owner's time: half of what the asker waits longer */
 };
 
@@ -62,6 +62,7 @@ struct question {
     struct redis_port *port;
     uint64_t correlation;
     uint32_t node;
+    enum tg_envelope_kind answer;
     int verb;
 };
 
@@ -71,7 +72,7 @@ static void answer_for(const struct question *question, enum tg_push_outcome out
     struct redis_port *port = question->port;
     struct tg_envelope *envelope;
     const struct tg_envelope model = {
-        .kind = TG_ENVELOPE_ANSWER,
+        .kind = question->answer,
         .correlation = question->correlation,
         .verb = question->verb,
         .outcome = (int)outcome,
@@ -141,6 +142,8 @@ static enum tg_err ask(struct redis_port *port, const struct tg_envelope *envelo
     *question = (struct question){.port = port,
                                   .correlation = envelope->correlation,
                                   .node = envelope->to.node,
+                                  .answer = envelope->kind == TG_ENVELOPE_BATCH ? TG_ENVELOPE_BATCH_ANSWER
+                                                                                : TG_ENVELOPE_ANSWER,
                                   .verb = envelope->verb};
     int64_t expires = redis_now_ms(port) + (int64_t)envelope->timeout_ms + EXPIRY_MS;
     enum tg_err err = publish(port, envelope->to, envelope, expires, on_published, question);
@@ -167,7 +170,7 @@ static enum tg_err redis_send(struct tg_bus_port *base, struct tg_envelope *enve
         }
         return err;
     }
-    if (envelope->kind == TG_ENVELOPE_PUSH) {
+    if (tg_envelope_asks(envelope->kind)) {
         enum tg_err err = ask(port, envelope);
         if (err != TG_OK && err != TG_ENOTFOUND) {
             tg_cluster_count(&port->counters->unreachable, 1);
@@ -223,7 +226,7 @@ static void on_message(void *arg, struct tg_slice payload)
         tg_envelope_free(envelope);
         return;
     }
-    if (envelope->kind == TG_ENVELOPE_PUSH) {
+    if (tg_envelope_asks(envelope->kind)) {
         bool serve = in_time(port, envelope, expires_ms);
         tg_cluster_count(serve ? &port->counters->served : &port->counters->expired, 1);
         if (!serve) {

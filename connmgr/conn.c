@@ -7,6 +7,7 @@
 #include "connmgr/conn_private.h"
 #include "connmgr/lease.h"
 #include "server/base/alloc.h"
+#include "server/base/cache.h"
 
 enum {
     REASON_MAX = 123, /* RFC 6455 section 5.5.1 */
@@ -237,19 +238,17 @@ void tg_conn_fetch(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
     const struct tg_conn *conn = in_slot(mgr, handle);
     if (conn != NULL) {
-        __builtin_prefetch(conn);
-        __builtin_prefetch(&conn->last_active_ms);
-        __builtin_prefetch(conn->api + sizeof conn->api);
+        tg_cache_fetch(conn, 1);
+        tg_cache_fetch(&conn->last_active_ms, 1);
+        tg_cache_fetch(conn->api + sizeof conn->api, 1);
     }
 }
 
 void tg_conn_fetch_socket(const struct tg_connmgr *mgr, struct tg_conn_handle handle)
 {
-    enum { LINE = 64 };
     const struct tg_conn *conn = in_slot(mgr, handle);
     if (conn != NULL) {
-        __builtin_prefetch(conn->socket);
-        __builtin_prefetch((const char *)conn->socket + LINE);
+        tg_cache_fetch(conn->socket, 2);
     }
 }
 
@@ -298,6 +297,9 @@ size_t tg_conn_queued(const struct tg_conn *conn, size_t *frames)
 void tg_conn_set_user(struct tg_conn *conn, void *user)
 {
     conn->user = user;
+    if (conn->socket != NULL && conn->ops->expect != NULL) {
+        conn->ops->expect(conn->socket, user);
+    }
 }
 
 void *tg_conn_user(const struct tg_conn *conn)

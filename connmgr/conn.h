@@ -165,6 +165,8 @@ enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text) TG_MUS
  * tg_conn_send. Borrowed; not for control frames. */
 enum tg_err tg_conn_send_now(struct tg_conn *conn, enum tg_opcode opcode,
                              struct tg_slice payload) TG_MUST_CHECK;
+/* The same with a frame, of which no reference is taken. */
+enum tg_err tg_conn_send_frame_now(struct tg_conn *conn, const struct tg_frame *frame) TG_MUST_CHECK;
 /* Takes a frame back that still waits for the socket: TG_OK, and no callback follows. TG_EAGAIN: its fate is
  * settled, the callback is due. */
 enum tg_err tg_send_withdraw(struct tg_send *send) TG_MUST_CHECK;

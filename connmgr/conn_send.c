@@ -30,12 +30,6 @@ static bool is_data(const struct tg_frame *frame)
     return (frame->bytes[0] & 0x08) == 0;
 }
 
-static size_t header_len(const struct tg_frame *frame)
-{
-    unsigned char short_len = (unsigned char)frame->bytes[1];
-    return short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
-}
-
 /* Takes it off its connection. */
 static void detach(struct tg_send *send)
 {
@@ -55,7 +49,7 @@ static void settle(struct tg_send *send, enum tg_err outcome)
     struct tg_connmgr *mgr = conn->mgr;
     const struct tg_frame *frame = send->frame;
     if (outcome == TG_OK && is_data(frame)) {
-        tg_conn_count_sent(conn, 1, frame->len - header_len(frame));
+        tg_conn_count_sent(conn, 1, frame->len - tg_frame_header_len(frame));
     }
     detach(send);
     if (send->sent == NULL) {

@@ -27,6 +27,12 @@ static inline size_t tg_frame_write_header(enum tg_opcode opcode, size_t len, ch
     }
     return 2 + wide;
 }
+/* Of a frame that tg_frame_write_header has begun. */
+static inline size_t tg_frame_header_len(const struct tg_frame *frame)
+{
+    unsigned char short_len = (unsigned char)frame->bytes[1];
+    return short_len < 126 ? 2 : short_len == 126 ? 4 : 10;
+}
 /* Copies the payload; one reference. */
 enum tg_err tg_frame_new(enum tg_opcode opcode, struct tg_slice payload, struct tg_frame **out) TG_MUST_CHECK;
 struct tg_frame *tg_frame_ref(struct tg_frame *frame);

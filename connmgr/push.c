@@ -1,4 +1,4 @@
-#include "connmgr/push.h"
+#include "connmgr/push_private.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -11,25 +11,7 @@
 enum { TEXT_API, TEXT_PAYLOAD, TEXT_REASON };
 enum { TEXT_SOURCE_IP, TEXT_USER_AGENT };
 
-enum {
-    BUCKETS = 1024,
-    ANSWER_MS = 2000, /* longer than the owner may take: so long is its answer waited for */
-    CLOSE_CODE = 1000,
-};
-
-struct tg_push {
-    struct tg_connmgr *mgr;
-    struct tg_loop *loop;
-    struct tg_log *log;
-    struct tg_bus_port *port; /* NULL: there is no other worker */
-    struct tg_bus_address self;
-    struct tg_connid_reader ids;
-    uint64_t last_correlation;
-    struct tg_list serving;  /* tg_push_op whose frame waits in a send queue here */
-    struct tg_list finished; /* tg_push_op whose callback is due */
-    struct tg_task report;
-    struct tg_list asked[BUCKETS]; /* tg_push_op that wait for an answer, by correlation */
-};
+enum { CLOSE_CODE = 1000 };
 
 struct tg_push_op {
     struct tg_list node;
@@ -60,10 +42,25 @@ static void op_free(struct tg_push_op *op)
     free(op);
 }
 
+void tg_push_send_answer(struct tg_push *push, const struct tg_envelope *model)
+{
+    struct tg_envelope *envelope;
+    enum tg_err err = tg_envelope_new(model, &envelope);
+    if (err == TG_OK) {
+        err = tg_bus_send(push->port, envelope);
+        if (err != TG_OK) {
+            tg_envelope_free(envelope);
+        }
+    }
+    if (err != TG_OK) { /* the asker finds out by its own clock */
+        tg_log(push->log, TG_LOG_WARN, "answer to another worker lost", TG_KV_INT("worker", model->to.worker),
+               TG_KV_ERR(err));
+    }
+}
+
 static void send_answer(const struct tg_push_op *op, const struct tg_push_info *info)
 {
     struct tg_push *push = op->push;
-    struct tg_envelope *envelope;
     struct tg_envelope model = {
         .kind = TG_ENVELOPE_ANSWER,
         .from = push->self,
@@ -78,17 +75,7 @@ static void send_answer(const struct tg_push_op *op, const struct tg_push_info *
         model.text[TEXT_SOURCE_IP] = info->source_ip;
         model.text[TEXT_USER_AGENT] = info->user_agent;
     }
-    enum tg_err err = tg_envelope_new(&model, &envelope);
-    if (err == TG_OK) {
-        err = tg_bus_send(push->port, envelope);
-        if (err != TG_OK) {
-            tg_envelope_free(envelope);
-        }
-    }
-    if (err != TG_OK) { /* the asker finds out by its own clock */
-        tg_log(push->log, TG_LOG_WARN, "answer to another worker lost", TG_KV_INT("worker", op->asker.worker),
-               TG_KV_ERR(err));
-    }
+    tg_push_send_answer(push, &model);
 }
 
 static void report(struct tg_push_op *op, const struct tg_push_info *info)
@@ -165,24 +152,6 @@ static void on_deadline(struct tg_timer *timer)
     } /* else its fate is settled, and on_sent is due */
 }
 
-static bool is_own(const struct tg_push *push, const struct tg_connid *id)
-{
-    return id->node == push->self.node && id->worker == push->self.worker;
-}
-
-static struct tg_conn_handle handle_of(const struct tg_connid *id)
-{
-    return (struct tg_conn_handle){.slot = id->slot, .generation = id->generation};
-}
-
-static enum tg_push_outcome outcome_of(enum tg_err err)
-{
-    return err == TG_OK        ? TG_PUSH_DONE
-           : err == TG_EBUSY   ? TG_PUSH_BUSY
-           : err == TG_ECLOSED ? TG_PUSH_GONE
-                               : TG_PUSH_FAILED;
-}
-
 static void serve_post(struct tg_push_op *op, struct tg_conn *conn, const struct tg_push_request *request)
 {
     struct tg_frame *frame;
@@ -193,7 +162,7 @@ static void serve_post(struct tg_push_op *op, struct tg_conn *conn, const struct
         tg_frame_unref(frame);
     }
     if (err != TG_OK) {
-        finish(op, outcome_of(err));
+        finish(op, tg_push_outcome_of(err));
         return;
     }
     tg_conn_touch(conn);
@@ -216,7 +185,7 @@ static void serve_delete(struct tg_push_op *op, struct tg_conn *conn, const stru
 static struct tg_conn *find_conn(const struct tg_push *push, const struct tg_push_request *request,
                                  const struct tg_connid *id)
 {
-    struct tg_conn *conn = tg_conn_get_open(push->mgr, handle_of(id));
+    struct tg_conn *conn = tg_conn_get_open(push->mgr, tg_push_handle_of(id));
     return conn != NULL && tg_conn_is_of(conn, request->api_id) ? conn : NULL;
 }
 
@@ -279,7 +248,7 @@ static void serve_question(struct tg_push *push, const struct tg_envelope *quest
 
 static struct tg_list *bucket_of(struct tg_push *push, uint64_t correlation)
 {
-    return &push->asked[correlation % BUCKETS];
+    return &push->asked[correlation % TG_PUSH_BUCKETS];
 }
 
 static void ask(struct tg_push_op *op, const struct tg_push_request *request, const struct tg_connid *id)
@@ -318,7 +287,7 @@ static void ask(struct tg_push_op *op, const struct tg_push_request *request, co
     op->correlation = model.correlation;
     op->asked_node = id->node;
     tg_list_append(bucket_of(push, op->correlation), &op->node);
-    tg_timer_start(push->loop, &op->timer, request->timeout_ms + ANSWER_MS);
+    tg_timer_start(push->loop, &op->timer, request->timeout_ms + TG_PUSH_ANSWER_MS);
 }
 
 static struct tg_push_op *find_asked(struct tg_push *push, uint64_t correlation)
@@ -354,8 +323,10 @@ static void on_envelope(void *arg, struct tg_envelope *envelope)
     struct tg_push *push = arg;
     if (envelope->kind == TG_ENVELOPE_PUSH) {
         serve_question(push, envelope);
-    } else {
+    } else if (envelope->kind == TG_ENVELOPE_ANSWER) {
         take_answer(push, envelope);
+    } else {
+        tg_batch_take(push, envelope);
     }
     tg_envelope_free(envelope);
 }
@@ -377,7 +348,8 @@ enum tg_err tg_push_new(struct tg_connmgr *mgr, struct tg_loop *loop, struct tg_
     tg_list_init(&push->serving);
     tg_list_init(&push->finished);
     tg_task_init(&push->report, run_report);
-    for (size_t i = 0; i < BUCKETS; i++) {
+    tg_batch_prepare(push);
+    for (size_t i = 0; i < TG_PUSH_BUCKETS; i++) {
         tg_list_init(&push->asked[i]);
     }
     if (bus != NULL) {
@@ -416,6 +388,7 @@ void tg_push_free(struct tg_push *push)
         assert(op->done == NULL);
         tg_push_cancel(op);
     }
+    tg_batch_give_up(push);
     assert(tg_list_empty(&push->finished));
     tg_task_cancel(&push->report);
     free(push);
@@ -424,8 +397,8 @@ void tg_push_free(struct tg_push *push)
 void tg_push_expect(struct tg_push *push, struct tg_slice connection_id)
 {
     struct tg_connid id;
-    if (tg_connid_read(&push->ids, connection_id, &id) == TG_OK && is_own(push, &id)) {
-        tg_conn_fetch(push->mgr, handle_of(&id));
+    if (tg_connid_read(&push->ids, connection_id, &id) == TG_OK && tg_push_is_own(push, &id)) {
+        tg_conn_fetch(push->mgr, tg_push_handle_of(&id));
     }
 }
 
@@ -433,17 +406,22 @@ enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id
 {
     struct tg_connid id;
     enum tg_err err = tg_connid_read(&push->ids, connection_id, &id);
-    if (err == TG_OK && is_own(push, &id)) {
-        tg_conn_fetch_socket(push->mgr, handle_of(&id));
+    if (err == TG_OK && tg_push_is_own(push, &id)) {
+        tg_conn_fetch_socket(push->mgr, tg_push_handle_of(&id));
     }
     return err;
+}
+
+enum tg_err tg_push_read_id(struct tg_push *push, struct tg_slice connection_id, struct tg_connid *out)
+{
+    return tg_connid_read(&push->ids, connection_id, out);
 }
 
 bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome)
 {
     struct tg_connid id;
     if (request->verb != TG_PUSH_POST || tg_connid_read(&push->ids, request->connection_id, &id) != TG_OK ||
-        !is_own(push, &id)) {
+        !tg_push_is_own(push, &id)) {
         return false;
     }
     struct tg_conn *conn = find_conn(push, request, &id);
@@ -457,7 +435,7 @@ bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, en
         return false;
     }
     tg_conn_touch(conn);
-    *outcome = outcome_of(err);
+    *outcome = tg_push_outcome_of(err);
     return true;
 }
 
@@ -476,7 +454,7 @@ enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *re
     op->done = done;
     op->arg = arg;
     op->starting = true;
-    if (is_own(push, &id)) {
+    if (tg_push_is_own(push, &id)) {
         serve(op, request, &id);
     } else {
         ask(op, request, &id);

@@ -52,6 +52,9 @@ void tg_push_expect(struct tg_push *push, struct tg_slice connection_id);
 /* Whether this gateway (or one with the same key) can have made the id; needs no owner. TG_ESYNTAX otherwise.
  * An operation on it is expected to follow at once: its socket is fetched as by tg_push_expect. */
 enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id) TG_MUST_CHECK;
+/* What the id says, as tg_push_check_id; nothing is fetched. */
+enum tg_err tg_push_read_id(struct tg_push *push, struct tg_slice connection_id,
+                            struct tg_connid *out) TG_MUST_CHECK;
 /* Calls back exactly once, later, unless cancelled. TG_ESYNTAX: not an id. Slices need not outlive the call.
  */
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,

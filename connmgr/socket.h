@@ -44,6 +44,9 @@ struct tg_socket_ops {
     /* Sends a close frame after what was written, waits a bounded time for the peer's, closes. code 0: cut at
      * once without a close frame. Idempotent; on_closed follows later. */
     void (*close)(struct tg_socket *socket, int code, struct tg_slice reason);
+    /* What the owner looks at when a message comes, beside its arg: fetched into the processor's cache
+     * meanwhile, never read. NULL: not offered. */
+    void (*expect)(struct tg_socket *socket, const void *object);
     /* Stops or resumes reading: back-pressure to the client. */
     void (*pause)(struct tg_socket *socket, bool paused);
 };

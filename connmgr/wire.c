@@ -273,7 +273,8 @@ enum tg_err tg_wire_read_envelope(struct tg_slice bytes, struct tg_envelope **ou
     if (err != TG_OK) {
         return err;
     }
-    struct tg_envelope model = {.kind = (enum tg_envelope_kind)get_number(&reader, 0, TG_ENVELOPE_PROBE)};
+    struct tg_envelope model = {.kind =
+                                    (enum tg_envelope_kind)get_number(&reader, 0, TG_ENVELOPE_BATCH_ANSWER)};
     model.from.node = get_bits(&reader, 24);
     model.from.worker = get_bits(&reader, 8);
     model.correlation = get_u64(&reader);

@@ -43,6 +43,35 @@ static bool match_below(struct tg_slice path, struct tg_slice *id)
     return true;
 }
 
+static bool is_batch_below(struct tg_slice path)
+{
+    return tg_slice_eq(path, TG_LIT("/@tidegate/connections")) ||
+           tg_slice_eq(path, TG_LIT("/%40tidegate/connections"));
+}
+
+/* Whether the request is a batch call, in which case it has been taken. */
+static bool serve_batch(struct tg_engine *engine, const struct tg_location *location,
+                        struct tg_exchange *exchange)
+{
+    const struct tg_api *api = location->api;
+    struct tg_slice stage_name;
+    if (engine->model->management.batch_max_connections == 0) {
+        return false;
+    }
+    if (location->is_custom) {
+        if (location->stage == TG_LOCATE_NO_STAGE || !is_batch_below(location->path)) {
+            return false;
+        }
+        stage_name = api->stages.items[location->stage].stage_name;
+    } else if (!tg_management_match_batch(api, exchange->path, &stage_name)) {
+        return false;
+    }
+    struct tg_call_lane lane = tg_management_lane(api, stage_name);
+    lane.is_batch = true;
+    tg_management_serve(engine, &lane, TG_EMPTY, exchange);
+    return true;
+}
+
 static void serve_call(struct tg_engine *engine, const struct tg_api *api, struct tg_slice stage_name,
                        struct tg_slice id, struct tg_exchange *exchange)
 {
@@ -81,7 +110,9 @@ static void dispatch_websocket(struct tg_engine *engine, const struct tg_locatio
         serve_first_call(engine, api, stage_name, id, exchange);
         return;
     }
-    serve_websocket(engine, api, stage, exchange);
+    if (!serve_batch(engine, location, exchange)) {
+        serve_websocket(engine, api, stage, exchange);
+    }
 }
 
 static void dispatch_http(struct tg_engine *engine, const struct tg_location *location,

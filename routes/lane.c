@@ -7,12 +7,17 @@ void tg_lanes_forget(struct tg_lanes *lanes)
     lanes->model = NULL;
 }
 
+/* Its higher bits depend on all of the word's. */
+static uint64_t mix(uint64_t word)
+{
+    return word * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 static struct tg_lane *place_of(struct tg_lanes *lanes, const struct tg_stage *stage,
                                 const struct tg_route *route)
 {
-    uint64_t mixed =
-        ((uint64_t)(uintptr_t)route ^ (uint64_t)(uintptr_t)stage << 7) * UINT64_C(0x9e3779b97f4a7c15);
-    return &lanes->table[mixed >> 56];
+    uint64_t mixed = mix((uint64_t)(uintptr_t)route ^ (uint64_t)(uintptr_t)stage << 7);
+    return &lanes->table[(mixed >> 32) % TG_LANES];
 }
 
 static enum tg_mock_constant constant_of(const struct tg_lane *lane, struct tg_slice *text)
@@ -25,8 +30,8 @@ static enum tg_mock_constant constant_of(const struct tg_lane *lane, struct tg_s
     return tg_mock_constant(integration->mock, text);
 }
 
-static void fill(struct tg_lane *lane, const struct tg_engine *engine, const struct tg_api *api,
-                 const struct tg_stage *stage, const struct tg_route *route)
+static TG_APART void fill(struct tg_lane *lane, const struct tg_engine *engine, const struct tg_api *api,
+                          const struct tg_stage *stage, const struct tg_route *route)
 {
     *lane = (struct tg_lane){.stage = stage, .route = route, .answer = TG_MOCK_VARIES};
     if (route != NULL) {
@@ -42,14 +47,20 @@ static void fill(struct tg_lane *lane, const struct tg_engine *engine, const str
     }
 }
 
-static struct tg_lanes *lanes_of(struct tg_engine *engine)
+static TG_APART void renew(struct tg_lanes *lanes, const struct tg_engine *engine)
+{
+    memset(lanes->table, 0, sizeof lanes->table);
+    memset(lanes->keys, 0, sizeof lanes->keys);
+    memset(lanes->calls, 0, sizeof lanes->calls);
+    lanes->model = engine->model;
+    lanes->account = tg_throttle_account_limit(engine->throttles, engine->model);
+}
+
+static inline struct tg_lanes *lanes_of(struct tg_engine *engine)
 {
     struct tg_lanes *lanes = &engine->lanes;
     if (lanes->model != engine->model) {
-        memset(lanes->table, 0, sizeof lanes->table);
-        memset(lanes->calls, 0, sizeof lanes->calls);
-        lanes->model = engine->model;
-        lanes->account = tg_throttle_account_limit(engine->throttles, engine->model);
+        renew(lanes, engine);
     }
     return lanes;
 }
@@ -72,6 +83,57 @@ const struct tg_lane *tg_lane_at(struct tg_engine *engine, const struct tg_api *
     return lane;
 }
 
+/* A key of at most TG_KEY_LANE_TEXT bytes as two words, which no other of that length has. */
+static void put_key(struct tg_slice key, uint64_t text[2])
+{
+    uint32_t half;
+    text[0] = text[1] = 0;
+    if (key.len >= sizeof text[0]) {
+        memcpy(&text[0], key.ptr, sizeof text[0]);
+        memcpy(&text[1], key.ptr + key.len - sizeof text[1], sizeof text[1]);
+    } else if (key.len >= sizeof half) {
+        memcpy(&half, key.ptr, sizeof half);
+        text[0] = half;
+        memcpy(&half, key.ptr + key.len - sizeof half, sizeof half);
+        text[1] = half;
+    } else if (key.len > 0) {
+        const unsigned char *bytes = (const unsigned char *)key.ptr;
+        text[0] = (uint64_t)bytes[0] << 16 | (uint64_t)bytes[key.len / 2] << 8 | bytes[key.len - 1];
+    }
+}
+
+static struct tg_key_lane *place_of_key(struct tg_lanes *lanes, const struct tg_stage *stage,
+                                        const uint64_t text[2])
+{
+    uint64_t mixed = mix((uint64_t)(uintptr_t)stage ^ text[0]);
+    mixed = mix(mixed ^ mixed >> 32 ^ text[1]);
+    return &lanes->keys[(mixed >> 32) % TG_KEY_LANES];
+}
+
+static TG_APART const struct tg_lane *find_lane(struct tg_engine *engine, const struct tg_api *api,
+                                                const struct tg_stage *stage, struct tg_slice key)
+{
+    return tg_lane_at(engine, api, stage, tg_api_route(api, key));
+}
+
+const struct tg_lane *tg_lane_of_key(struct tg_engine *engine, const struct tg_api *api,
+                                     const struct tg_stage *stage, struct tg_slice key)
+{
+    uint64_t text[2];
+    if (key.len > TG_KEY_LANE_TEXT) {
+        return find_lane(engine, api, stage, key);
+    }
+    put_key(key, text);
+    struct tg_key_lane *kept = place_of_key(lanes_of(engine), stage, text);
+    if (kept->lane.stage != stage || kept->len != key.len || kept->text[0] != text[0] ||
+        kept->text[1] != text[1]) {
+        kept->lane = *find_lane(engine, api, stage, key); /* unknown limits: without stage, not in use */
+        memcpy(kept->text, text, sizeof text);
+        kept->len = key.len;
+    }
+    return &kept->lane;
+}
+
 const struct tg_lane *tg_lane_of(const struct tg_request *request)
 {
     struct tg_engine *engine = request->engine;
@@ -90,10 +152,10 @@ static struct tg_call_lane *call_place(struct tg_lanes *lanes, struct tg_slice h
     } else {
         memcpy(&word, host.ptr, host.len);
     }
-    mixed = (mixed ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    mixed = mix(mixed ^ word);
     memcpy(&word, path.ptr, sizeof word);
-    mixed = (mixed ^ mixed >> 32 ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return &lanes->calls[mixed >> 60];
+    mixed = mix(mixed ^ mixed >> 32 ^ word);
+    return &lanes->calls[(mixed >> 32) % TG_CALL_LANES];
 }
 
 struct tg_call_lane *tg_lane_of_call(struct tg_engine *engine, struct tg_slice host, struct tg_slice path,

@@ -23,6 +23,15 @@ struct tg_lane {
     struct tg_slice text;         /* of TG_MOCK_TEXT */
 };
 
+/* What was found for a key that messages of a stage select: the route, or the default one. */
+enum { TG_KEY_LANES = 256, TG_KEY_LANE_TEXT = 16 }; /* the first a power of two; bytes of a key */
+
+struct tg_key_lane {
+    struct tg_lane lane; /* a copy */
+    uint64_t text[2];    /* the key */
+    size_t len;
+};
+
 /* Where management calls go whose host and beginning of the path are these: what stands before the id. */
 enum { TG_CALL_LANES = 16, TG_CALL_LANE_TEXT = 112 };
 
@@ -31,6 +40,7 @@ struct tg_call_lane {
     const struct tg_stage *stage;    /* NULL: the API has none of the name that the path has */
     bool has_stage;                  /* in the path */
     bool nowhere;                    /* no path begins so: two stages, or the API has none at all */
+    bool is_batch;                   /* of batch calls; such a lane is not kept */
     struct tg_route_metrics *series; /* of POST; NULL: not looked for yet */
     /* For the look-up: the host, and behind it the beginning of the path. */
     size_t host_len, path_len; /* path_len 0: not in use */
@@ -41,6 +51,7 @@ struct tg_lanes {
     const struct tg_model *model; /* NULL: of none yet */
     struct tg_throttle_limit account;
     struct tg_lane table[TG_LANES];
+    struct tg_key_lane keys[TG_KEY_LANES];
     struct tg_call_lane calls[TG_CALL_LANES];
 };
 
@@ -49,6 +60,9 @@ void tg_lanes_forget(struct tg_lanes *lanes);
 /* Of a stage of the engine's model; route NULL: of none. Valid until the next call. */
 const struct tg_lane *tg_lane_at(struct tg_engine *engine, const struct tg_api *api,
                                  const struct tg_stage *stage, const struct tg_route *route);
+/* Of the messages whose route selection expression yields the key. Valid until the next call. */
+const struct tg_lane *tg_lane_of_key(struct tg_engine *engine, const struct tg_api *api,
+                                     const struct tg_stage *stage, struct tg_slice key);
 /* Of a request whose route is known, or known to be none. NULL: it began on an older model. */
 const struct tg_lane *tg_lane_of(const struct tg_request *request);
 /* The lane of a call that was kept; *id is what follows in the path. NULL: none fits. Valid until the next

@@ -92,11 +92,14 @@ static size_t named_stage(const struct tg_locate_api *api, const struct cut *cut
                : locate_stage(api, cut->segment);
 }
 
-static bool is_connections(struct tg_slice path)
+/* Whether the path is the management API's. */
+static bool is_management(const struct tg_locator *locator, struct tg_slice path)
 {
     struct cut cut;
     cut_path(path, &cut);
-    return tg_slice_eq(cut.segment, TG_LIT("@connections"));
+    return tg_slice_eq(cut.segment, TG_LIT("@connections")) ||
+           (locator->has_batches && tg_slice_eq(cut.segment, TG_LIT("@tidegate")) &&
+            tg_slice_eq(cut.rest, TG_LIT("/connections")));
 }
 
 static struct tg_slice or_slash(struct tg_slice path)
@@ -159,8 +162,8 @@ static void locate_custom(const struct tg_locator *locator, const struct locate_
 
 /* ---- other hosts ---- */
 
-static void locate_websocket(const struct tg_locate_api *api, const struct cut *cut, size_t stage,
-                             struct tg_location *out)
+static void locate_websocket(const struct tg_locator *locator, const struct tg_locate_api *api,
+                             const struct cut *cut, size_t stage, struct tg_location *out)
 {
     out->api = api->api;
     out->is_http = false;
@@ -170,7 +173,7 @@ static void locate_websocket(const struct tg_locate_api *api, const struct cut *
         out->base = cut->base;
         out->path = or_slash(cut->rest);
     } else if (api->serve_at_root && api->stages.count > 0 &&
-               (tg_slice_eq(out->path, TG_LIT("/")) || is_connections(out->path))) {
+               (tg_slice_eq(out->path, TG_LIT("/")) || is_management(locator, out->path))) {
         out->stage = 0;
     }
 }
@@ -189,21 +192,23 @@ static void locate_http(const struct tg_locate_api *api, const struct cut *cut, 
     }
 }
 
-static void locate_by_path(const struct tg_locate_api *websocket, const struct tg_locate_api *http,
-                           struct tg_slice path, bool upgrade, struct tg_location *out)
+static void locate_by_path(const struct tg_locator *locator,
+                           const struct tg_locate_api *apis[LOCATE_PROTOCOLS], struct tg_slice path,
+                           bool upgrade, struct tg_location *out)
 {
+    const struct tg_locate_api *websocket = apis[LOCATE_WEBSOCKET], *http = apis[LOCATE_HTTP];
     struct cut cut;
     cut_path(path, &cut);
     if (http == NULL) {
         if (websocket != NULL) {
-            locate_websocket(websocket, &cut, named_stage(websocket, &cut), out);
+            locate_websocket(locator, websocket, &cut, named_stage(websocket, &cut), out);
         }
         return;
     }
     if (websocket != NULL) {
         struct tg_location found = *out;
-        locate_websocket(websocket, &cut, named_stage(websocket, &cut), &found);
-        if (found.stage != TG_LOCATE_NO_STAGE && (upgrade || is_connections(found.path))) {
+        locate_websocket(locator, websocket, &cut, named_stage(websocket, &cut), &found);
+        if (found.stage != TG_LOCATE_NO_STAGE && (upgrade || is_management(locator, found.path))) {
             *out = found;
             return;
         }
@@ -261,5 +266,5 @@ void tg_locate(const struct tg_locator *locator, struct tg_slice host, struct tg
     }
     const struct tg_locate_api *apis[LOCATE_PROTOCOLS];
     find_apis(locator, name, exact, wildcard, apis, out);
-    locate_by_path(apis[LOCATE_WEBSOCKET], apis[LOCATE_HTTP], path, upgrade, out);
+    locate_by_path(locator, apis, path, upgrade, out);
 }

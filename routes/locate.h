@@ -9,7 +9,8 @@
  * On the name of a custom domain the longest mapping key whose segments begin the path decides, and the path
  * names no stage. On any other host one API of each protocol may be reached, each found by `hosts`, else by
  * its apiId as the host's first label, else as the only API of its protocol without `hosts`:
- *  - handshakes whose path names a stage of the WebSocket API, and `/{stage}/@connections...`, are its own;
+ *  - handshakes whose path names a stage of the WebSocket API, and `/{stage}/@connections...`, are its own,
+ *    and so is `/{stage}/@tidegate/connections` where there are batch calls;
  *  - the rest is the HTTP API's, or if there is none the WebSocket API's.
  * There the first segment of the path, percent-decoded, names a stage; otherwise it is `$default`, which no
  * path names, for HTTP APIs alone. Nothing is normalised: with `//stage` the first segment is empty. */
@@ -53,6 +54,7 @@ struct tg_locate_config {
     size_t api_count;
     const struct tg_locate_domain *domains;
     size_t domain_count;
+    bool has_batches; /* there are batch calls (routes/management.h) */
 };
 
 /* Told of every error: `key` is the option within `where` (apiId, hosts, domainName, apiId, stage,

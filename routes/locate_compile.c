@@ -284,6 +284,7 @@ enum tg_err tg_locator_compile(struct tg_arena *arena, const struct tg_locate_co
     }
     struct compiler compiler = {
         .arena = arena, .config = config, .locator = locator, .report = report, .arg = arg};
+    locator->has_batches = config->has_batches;
     tg_map_init(&locator->names, 0);
     tg_map_init(&locator->ids, 0);
     tg_map_init(&locator->mappings, 0);

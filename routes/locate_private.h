@@ -39,6 +39,7 @@ struct tg_locator {
     struct tg_map mappings; /* a domain's id and a key -> struct locate_mapping */
     const struct tg_locate_api *only[LOCATE_PROTOCOLS]; /* by any host; may be NULL */
     bool has[LOCATE_PROTOCOLS];
+    bool has_batches;
 };
 
 /* The host without port and dot, in lower case, in `buffer`; empty when it is too long. */

@@ -1,6 +1,7 @@
 /* What the policy of a management call's signer says (spec 5.4). */
+#include <assert.h>
+
 #include "routes/management_private.h"
-#include "routes/policy.h"
 
 static const struct tg_slice action = TG_LIT_INIT("execute-api:ManageConnections");
 static const struct tg_slice placeholder = TG_LIT_INIT("{connectionId}");
@@ -26,21 +27,22 @@ static char *put_resource(const struct management_call *call, struct tg_slice ac
     return put(to, TG_LIT("/@connections/"));
 }
 
-/* With the placeholder, literally, and with the real id. */
-static enum tg_err resources_of(const struct management_call *call, struct tg_slice account,
-                                struct tg_slice out[2])
+/* With the placeholder, literally, and with room for an id, at *id. */
+static enum tg_err resources_of(const struct management_call *call, struct tg_slice account, size_t id_len,
+                                struct tg_slice out[2], char **id)
 {
     size_t before = sizeof "arn:aws:execute-api:::///@connections/" + call->model->region.len + account.len +
                     call->api->api_id.len + call->stage->stage_name.len + call->exchange->method.len;
-    char *first = tg_arena_alloc(call->exchange->arena, 2 * before + placeholder.len + call->id.len);
+    char *first = tg_arena_alloc(call->exchange->arena, 2 * before + placeholder.len + id_len);
     if (first == NULL) {
         return TG_ENOMEM;
     }
-    char *id = put_resource(call, account, first);
-    struct tg_slice shared = tg_slice_make(first, (size_t)(id - first));
-    char *second = put(id, placeholder);
+    char *end = put_resource(call, account, first);
+    struct tg_slice shared = tg_slice_make(first, (size_t)(end - first));
+    char *second = put(end, placeholder);
     out[0] = tg_slice_make(first, (size_t)(second - first));
-    out[1] = tg_slice_make(second, (size_t)(put(put(second, shared), call->id) - second));
+    *id = put(second, shared);
+    out[1] = tg_slice_make(second, shared.len + id_len);
     return TG_OK;
 }
 
@@ -51,11 +53,12 @@ static enum tg_err refusal(struct management_call *call, bool explicitly, struct
     struct tg_arena *arena = call->exchange->arena;
     struct tg_slice account = call->model->account_id, resources[2];
     size_t hidden = account.len > ACCOUNT_SHOWN ? account.len - ACCOUNT_SHOWN : 0;
+    char *id;
     hidden = hidden < sizeof stars - 1 ? hidden : sizeof stars - 1;
     enum tg_err err = tg_arena_printf(arena, &account, "%.*s%.*s", (int)hidden, stars,
                                       TG_FMT(tg_slice_from(call->model->account_id, hidden)));
     if (err == TG_OK) {
-        err = resources_of(call, account, resources);
+        err = resources_of(call, account, 0, resources, &id);
     }
     if (err != TG_OK) {
         return err;
@@ -67,25 +70,40 @@ static enum tg_err refusal(struct management_call *call, bool explicitly, struct
                                         "action");
 }
 
-enum tg_err management_allowed(struct management_call *call, bool *allowed, struct tg_slice *message)
+enum tg_err management_question(const struct management_call *call, size_t id_len,
+                                struct management_question *out)
 {
     const struct tg_exchange *exchange = call->exchange;
-    struct tg_slice resources[2];
-    size_t count = call->model->management.strict_management_arn ? 1 : 2;
-    enum tg_err err = resources_of(call, call->model->account_id, resources);
+    *out = (struct management_question){
+        .policy = call->credential->policy,
+        .keys = {.source_ip = exchange->source_ip,
+                 .user_agent = tg_exchange_header(exchange, TG_LIT("User-Agent")),
+                 .referer = tg_exchange_header(exchange, TG_LIT("Referer")),
+                 .principal_arn = call->credential->user_arn,
+                 .secure = exchange->secure,
+                 .now_ms = exchange->received_ms},
+        .id_len = id_len,
+        .resource_count = call->model->management.strict_management_arn ? 1 : 2,
+    };
+    return resources_of(call, call->model->account_id, id_len, out->resources, &out->id);
+}
+
+enum tg_policy_decision management_ask(struct management_question *question, struct tg_slice id)
+{
+    assert(id.len == question->id_len);
+    (void)put(question->id, id);
+    return tg_policy_evaluate(question->policy, action, question->resources, question->resource_count,
+                              tg_policy_request_key, &question->keys);
+}
+
+enum tg_err management_allowed(struct management_call *call, bool *allowed, struct tg_slice *message)
+{
+    struct management_question question;
+    enum tg_err err = management_question(call, call->id.len, &question);
     if (err != TG_OK) {
         return err;
     }
-    struct tg_policy_request keys = {
-        .source_ip = exchange->source_ip,
-        .user_agent = tg_exchange_header(exchange, TG_LIT("User-Agent")),
-        .referer = tg_exchange_header(exchange, TG_LIT("Referer")),
-        .principal_arn = call->credential->user_arn,
-        .secure = exchange->secure,
-        .now_ms = exchange->received_ms,
-    };
-    enum tg_policy_decision decision =
-        tg_policy_evaluate(call->credential->policy, action, resources, count, tg_policy_request_key, &keys);
+    enum tg_policy_decision decision = management_ask(&question, call->id);
     *allowed = decision == TG_POLICY_ALLOW;
     return *allowed ? TG_OK : refusal(call, decision == TG_POLICY_EXPLICIT_DENY, message);
 }

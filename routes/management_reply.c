@@ -33,6 +33,29 @@ struct tg_slice management_message(enum management_error error)
     return rows[error].message;
 }
 
+struct tg_slice management_post(const struct management_call *call)
+{
+    return call->is_batch ? TG_LIT("POST /@tidegate/connections")
+                          : TG_LIT("POST /@connections/{connectionId}");
+}
+
+enum management_error management_outcome(enum tg_push_outcome outcome)
+{
+    switch (outcome) {
+    case TG_PUSH_DONE:
+        return MANAGEMENT_OK;
+    case TG_PUSH_GONE:
+        return MANAGEMENT_GONE;
+    case TG_PUSH_BUSY:
+        return MANAGEMENT_LIMIT;
+    case TG_PUSH_UNREACHABLE:
+        return MANAGEMENT_UNREACHABLE;
+    case TG_PUSH_FAILED:
+        break;
+    }
+    return MANAGEMENT_FAILED;
+}
+
 static char *put(char *to, struct tg_slice text)
 {
     memcpy(to, text.ptr, text.len);
@@ -142,8 +165,9 @@ enum tg_err management_log(struct management_call *call)
     struct tg_slice route, status, epoch;
     char time[TG_TIME_TEXT_MAX];
     size_t time_len = tg_time_clf(exchange->received_ms, time);
-    enum tg_err err = tg_arena_printf(exchange->arena, &route, "%.*s /@connections/{connectionId}",
-                                      TG_FMT(exchange->method));
+    struct tg_slice behind = tg_slice_from(management_post(call), sizeof "POST" - 1);
+    enum tg_err err =
+        tg_arena_printf(exchange->arena, &route, "%.*s%.*s", TG_FMT(exchange->method), TG_FMT(behind));
     if (err == TG_OK) {
         err = tg_arena_printf(exchange->arena, &status, "%d", call->status);
     }

@@ -29,6 +29,12 @@ const struct tg_stage *tg_api_stage(const struct tg_api *api, struct tg_slice na
     return NULL;
 }
 
+const struct tg_route *tg_api_route(const struct tg_api *api, struct tg_slice key)
+{
+    const struct tg_route *route = tg_map_get(&api->route_map, key);
+    return route != NULL ? route : api->default_route;
+}
+
 struct tg_route_settings tg_stage_route_settings(const struct tg_stage *stage, struct tg_slice route_key)
 {
     struct tg_route_settings result = stage->default_route_settings;

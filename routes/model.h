@@ -340,6 +340,7 @@ struct tg_management {
     bool error_type_on_413;         /* errorTypeOn413 */
     bool strict_management_arn;     /* strictManagementArn */
     int64_t push_timeout_millis;    /* 3000: a push not written by then is withdrawn and answered 429 */
+    int64_t batch_max_connections;  /* batchMaxConnections: that a batch call may name; 0: there are none */
 };
 
 struct tg_throttling {              /* account-wide (6.1, 6.3), counted per node */
@@ -432,6 +433,8 @@ void tg_model_release(struct tg_model *model);
 
 const struct tg_api *tg_model_api_by_id(const struct tg_model *model, struct tg_slice api_id);
 const struct tg_stage *tg_api_stage(const struct tg_api *api, struct tg_slice name);
+/* The route that takes messages with that key; NULL: none, and there is no `$default`. */
+const struct tg_route *tg_api_route(const struct tg_api *api, struct tg_slice key);
 /* The route's settings in the stage, each value falling back to the default route settings. */
 struct tg_route_settings tg_stage_route_settings(const struct tg_stage *stage, struct tg_slice route_key);
 

@@ -203,6 +203,7 @@ void model_compile_locator(struct model_compiler *compiler)
         .api_count = model->apis.count,
         .domains = domains,
         .domain_count = model->domain_names.count,
+        .has_batches = model->management.batch_max_connections > 0,
     };
     enum tg_err err = tg_locator_compile(compiler->arena, &config, report_location, compiler, &locator);
     (void)model_failed(compiler, err == TG_EINVAL ? TG_OK : err);

@@ -183,28 +183,18 @@ static enum tg_err check_parameters(struct tg_request *request)
     return TG_OK;
 }
 
-static const struct tg_route *route_of(const struct tg_api *api, struct tg_slice key)
-{
-    const struct tg_route *route = tg_map_get(&api->route_map, key);
-    return route != NULL ? route : api->default_route;
-}
-
-enum tg_err tg_message_route(const struct tg_api *api, struct tg_slice body, struct tg_arena *arena,
-                             const struct tg_route **out)
+enum tg_err tg_message_key(const struct tg_api *api, struct tg_slice body, struct tg_arena *arena,
+                           struct tg_slice *out)
 {
     const struct tg_selection_input input = {
         .body = body,
         .json = api->settings.lenient_json ? TG_JSONSCAN_LENIENT : TG_JSONSCAN_STRICT,
     };
-    struct tg_slice key;
-    enum tg_err err = tg_selection_evaluate(api->route_selection, &input, arena, &key);
-    if (err == TG_ENOMEM) {
+    enum tg_err err = tg_selection_evaluate(api->route_selection, &input, arena, out);
+    if (err == TG_OK || err == TG_ENOMEM) {
         return err;
     }
-    if (err != TG_OK) {
-        key = TG_EMPTY; /* not JSON: $default */
-    }
-    *out = route_of(api, key);
+    *out = TG_EMPTY; /* not JSON: $default */
     return TG_OK;
 }
 
@@ -215,14 +205,12 @@ static enum tg_err select_route(struct tg_request *request)
     if (request->route != NULL) {
         return TG_OK;
     }
-    if (request->binary) {
-        request->route = route_of(api, TG_EMPTY);
-    } else {
-        enum tg_err err = tg_message_route(api, request->body, &request->arena, &request->route);
-        if (err != TG_OK) {
-            return err;
-        }
+    struct tg_slice key = TG_EMPTY;
+    enum tg_err err = request->binary ? TG_OK : tg_message_key(api, request->body, &request->arena, &key);
+    if (err != TG_OK) {
+        return err;
     }
+    request->route = tg_api_route(api, key);
     if (request->route == NULL) {
         return tg_request_fail(request, TG_FAULT_NO_ROUTE, TG_LIT("no route has the key that was selected"));
     }

@@ -126,10 +126,10 @@ const char *tg_request_message_id(struct tg_request *request);
 enum tg_leave tg_request_may_go(void *arg, struct tg_call *call);
 /* Runs the whole pipeline once more after a pause, as if nothing had happened; for $disconnect. */
 void tg_request_retry_later(struct tg_request *request, uint64_t delay_ms);
-/* The route of a text message; NULL: none. The arena is for what the expression needs, and may be reset then.
- * TG_ENOMEM. */
-enum tg_err tg_message_route(const struct tg_api *api, struct tg_slice body, struct tg_arena *arena,
-                             const struct tg_route **out) TG_MUST_CHECK;
+/* What the route selection expression makes of a text message, borrowed from it or the arena; empty for what
+ * is no JSON. TG_ENOMEM. */
+enum tg_err tg_message_key(const struct tg_api *api, struct tg_slice body, struct tg_arena *arena,
+                           struct tg_slice *out) TG_MUST_CHECK;
 /* The status of the outcome, as $context.status prints it. */
 int tg_request_status(const struct tg_request *request);
 /* Where a WebSocket's request is counted; only when its route is known, or known to be none. */

@@ -179,7 +179,9 @@ enum tg_err tg_selection_compile(struct tg_arena *arena, struct tg_slice text, u
     if (err != TG_OK) {
         return err;
     }
-    *out = (struct tg_selection){r.parts, r.count};
+    const struct tg_source *first = &parts[0].source;
+    bool body = r.count == 1 && !first->is_literal && first->scope == TG_VAR_BODY;
+    *out = (struct tg_selection){.parts = parts, .count = r.count, .body = body ? &first->path : NULL};
     return TG_OK;
 }
 
@@ -253,24 +255,32 @@ static enum tg_err evaluate_part(const struct tg_source *source, const struct tg
     return evaluate_variable(source, input, arena, out);
 }
 
-enum tg_err tg_selection_evaluate(const struct tg_selection *selection,
-                                  const struct tg_selection_input *input, struct tg_arena *arena,
-                                  struct tg_slice *out)
+/* By value: a caller with the simple case then makes no input in memory. */
+static TG_APART enum tg_err evaluate(const struct tg_selection *selection, struct tg_selection_input input,
+                                     struct tg_arena *arena, struct tg_slice *out)
 {
     if (selection->count == 1) {
-        return evaluate_part(&selection->parts[0].source, input, arena, out);
+        return evaluate_part(&selection->parts[0].source, &input, arena, out);
     }
     struct tg_slice *results = tg_arena_alloc(arena, selection->count * sizeof *results);
     if (results == NULL) {
         return TG_ENOMEM;
     }
     for (size_t i = 0; i < selection->count; i++) {
-        enum tg_err err = evaluate_part(&selection->parts[i].source, input, arena, &results[i]);
+        enum tg_err err = evaluate_part(&selection->parts[i].source, &input, arena, &results[i]);
         if (err != TG_OK) {
             return err;
         }
     }
     return tg_expr_join(arena, results, selection->count, out);
+}
+
+enum tg_err tg_selection_evaluate(const struct tg_selection *selection,
+                                  const struct tg_selection_input *input, struct tg_arena *arena,
+                                  struct tg_slice *out)
+{
+    return selection->body != NULL ? find_text(input->body, selection->body, input->json, arena, out)
+                                   : evaluate(selection, *input, arena, out);
 }
 
 bool tg_selection_is_text(const struct tg_selection *selection, struct tg_slice *text)

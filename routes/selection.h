@@ -23,6 +23,7 @@ struct tg_selection_part; /* private */
 struct tg_selection {
     const struct tg_selection_part *parts;
     size_t count;
+    const struct tg_jsonscan_path *body; /* of a part of the request body that is all of it; or NULL */
 };
 
 /* What an expression reads. vars may be NULL when only TG_SELECT_BODY was allowed. */

@@ -120,21 +120,27 @@ void tg_session_reload(struct tg_engine *engine)
 
 /* ---- sending ---- */
 
-static void send_text(const struct tg_engine *engine, struct tg_conn *conn, const struct tg_api *api,
-                      struct tg_route_metrics *series, struct tg_slice text)
+static TG_APART void text_not_sent(const struct tg_engine *engine, struct tg_conn *conn,
+                                   const struct tg_api *api, enum tg_err err)
 {
-    enum tg_err err = tg_conn_send_text(conn, text);
-    if (err == TG_OK) {
-        tg_metric_add(&series->messages_out, 1);
-        tg_metric_add(&series->metered_out, tg_metered(text.len));
-        return;
-    }
     bool close = err != TG_EBUSY || api->settings.slow_consumer == TG_SLOW_CLOSE;
     tg_log(engine->log, TG_LOG_WARN, close ? "reply not sent, connection closed" : "reply dropped",
            TG_KV_CSTR("connectionId", tg_conn_id(conn)), TG_KV_ERR(err));
     if (close && err != TG_ECLOSED) {
         tg_conn_close(conn, 1011, TG_LIT("Internal error"));
     }
+}
+
+static void send_text(const struct tg_engine *engine, struct tg_conn *conn, const struct tg_api *api,
+                      struct tg_route_metrics *series, struct tg_slice text)
+{
+    enum tg_err err = tg_conn_send_text(conn, text);
+    if (err != TG_OK) {
+        text_not_sent(engine, conn, api, err);
+        return;
+    }
+    tg_metric_add(&series->messages_out, 1);
+    tg_metric_add(&series->metered_out, tg_metered(text.len));
 }
 
 static void reply(struct tg_request *request)
@@ -213,11 +219,10 @@ struct known {
 };
 
 /* Where a MOCK's answer is known, as to a heartbeat, no request is made. */
-static void answer_known(const struct tg_session *session, struct tg_conn *conn, struct tg_slice text,
-                         struct known *known)
+static void answer_known(const struct tg_session *session, struct tg_conn *conn, const struct tg_lane *lane,
+                         struct tg_slice text, struct known *known)
 {
     struct tg_engine *engine = session->engine;
-    const struct tg_lane *lane = tg_lane_at(engine, session->api, session->stage, known->route);
     uint64_t now = tg_loop_now_ms(engine->loop);
     if (lane->answer == TG_MOCK_VARIES || text.len > REPLY_MAX || lane->text.len > REPLY_MAX ||
         engine->cutting || engine->aborting) {
@@ -234,7 +239,7 @@ static void answer_known(const struct tg_session *session, struct tg_conn *conn,
     known->answered = true;
     tg_metric_add(&lane->series->messages_in, 1);
     tg_metric_add(&lane->series->metered_in, tg_metered(text.len));
-    if (known->route->two_way) {
+    if (lane->route->two_way) {
         send_text(engine, conn, session->api, lane->series, lane->answer == TG_MOCK_ECHO ? text : lane->text);
     }
 }
@@ -243,27 +248,22 @@ static void look_at_message(const struct tg_session *session, struct tg_conn *co
                             struct known *known)
 {
     struct tg_arena arena;
+    struct tg_slice key;
     tg_arena_init(&arena, session->engine->arenas);
-    if (tg_message_route(session->api, text, &arena, &known->route) == TG_OK && known->route != NULL) {
-        answer_known(session, conn, text, known);
-    } /* else the request finds out */
+    if (tg_message_key(session->api, text, &arena, &key) == TG_OK) { /* else the request finds out */
+        const struct tg_lane *lane = tg_lane_of_key(session->engine, session->api, session->stage, key);
+        known->route = lane->route;
+        if (known->route != NULL) {
+            answer_known(session, conn, lane, text, known);
+        }
+    }
     tg_arena_reset(&arena);
 }
 
-static enum tg_err start_message(struct tg_session *session, struct tg_conn *conn, struct tg_slice payload,
-                                 bool binary)
+static TG_APART enum tg_err start_request(struct tg_session *session, struct tg_conn *conn,
+                                          struct tg_slice payload, bool binary, struct known known)
 {
     struct tg_request *request;
-    struct known known = {0};
-    if (session->stage == NULL) {
-        return TG_ENOTFOUND;
-    }
-    if (!binary) {
-        look_at_message(session, conn, payload, &known);
-    }
-    if (known.answered) {
-        return TG_OK;
-    }
     enum tg_err err = tg_request_new(session->engine, TG_REQUEST_MESSAGE, &request);
     if (err != TG_OK) {
         return err;
@@ -287,8 +287,21 @@ static enum tg_err start_message(struct tg_session *session, struct tg_conn *con
     return TG_OK;
 }
 
+static enum tg_err start_message(struct tg_session *session, struct tg_conn *conn, struct tg_slice payload,
+                                 bool binary)
+{
+    struct known known = {0};
+    if (session->stage == NULL) {
+        return TG_ENOTFOUND;
+    }
+    if (!binary) {
+        look_at_message(session, conn, payload, &known);
+    }
+    return known.answered ? TG_OK : start_request(session, conn, payload, binary, known);
+}
+
 /* What cannot even be started costs this connection, not the process. */
-static void message_failed(struct tg_session *session, enum tg_err err)
+static TG_APART void message_failed(struct tg_session *session, enum tg_err err)
 {
     struct tg_conn *conn = tg_conn_get_open(session->engine->connmgr, session->conn);
     tg_log(session->engine->log, TG_LOG_ERROR, "message not taken, connection closed", TG_KV_ERR(err),
@@ -304,16 +317,20 @@ static bool may_start(const struct tg_session *session)
     return session->pending < session->at_once;
 }
 
-static void update_pause(struct tg_session *session)
+static TG_APART void set_pause(struct tg_session *session, bool pause)
 {
-    bool pause = session->pending + session->waiting_count >= session->most;
-    if (pause == session->paused) {
-        return;
-    }
     struct tg_conn *conn = tg_conn_get(session->engine->connmgr, session->conn);
     if (conn != NULL) {
         session->paused = pause;
         tg_conn_pause(conn, pause);
+    }
+}
+
+static void update_pause(struct tg_session *session)
+{
+    bool pause = session->pending + session->waiting_count >= session->most;
+    if (pause != session->paused) {
+        set_pause(session, pause);
     }
 }
 
@@ -343,7 +360,7 @@ static void start_next(struct tg_session *session)
     update_pause(session);
 }
 
-static enum tg_err wait_for_turn(struct tg_session *session, struct tg_slice payload, bool binary)
+static TG_APART enum tg_err wait_for_turn(struct tg_session *session, struct tg_slice payload, bool binary)
 {
     struct waiting *message = malloc(sizeof *message + payload.len);
     if (message == NULL) {

@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* A bucket is kept as the time at which it will be full again ("virtual scheduling"): one word, changed by
- * compare and swap, so that workers share it without a lock. Times in nanoseconds of the monotonic clock. */
+/* A bucket is kept as the time at which it will be full again ("virtual scheduling"): one word, so that
+ * workers share it without a lock, by compare and swap. Times in nanoseconds of the monotonic clock. */
 struct tg_throttle_bucket {
     _Atomic(uint64_t) full_at;
 };
@@ -13,12 +13,13 @@ struct tg_throttle_bucket {
 #define CLOCK_LAG UINT64_C(1000000000) /* by which the clocks of two workers' loops may differ */
 
 struct tg_throttles {
+    bool shared;
     struct tg_throttle_bucket connection, account;
     pthread_mutex_t lock; /* of the map alone: routes are few, and found once a request */
     struct tg_map routes; /* apiId NUL stage NUL routeKey -> struct tg_throttle_bucket * */
 };
 
-enum tg_err tg_throttles_new(struct tg_throttles **out)
+enum tg_err tg_throttles_new(bool shared, struct tg_throttles **out)
 {
     struct tg_throttles *throttles = calloc(1, sizeof *throttles);
     if (throttles == NULL) {
@@ -29,6 +30,7 @@ enum tg_err tg_throttles_new(struct tg_throttles **out)
         return TG_ENOMEM;
     }
     tg_map_init(&throttles->routes, 0);
+    throttles->shared = shared;
     *out = throttles;
     return TG_OK;
 }
@@ -47,13 +49,28 @@ static uint64_t whole(double nanoseconds)
     return nanoseconds < (double)TIME_MAX ? (uint64_t)nanoseconds : TIME_MAX;
 }
 
-static struct tg_throttle_limit limit_of(struct tg_throttle_bucket *bucket, double rate, double burst)
+static struct tg_throttle_limit limit_of(const struct tg_throttles *throttles,
+                                         struct tg_throttle_bucket *bucket, double rate, double burst)
 {
     if (rate <= 0 || burst < 1) {
         return (struct tg_throttle_limit){.bucket = bucket, .blocks = true};
     }
-    return (struct tg_throttle_limit){
-        .bucket = bucket, .cost = whole(1e9 / rate), .depth = whole(1e9 / rate * burst)};
+    return (struct tg_throttle_limit){.bucket = bucket,
+                                      .cost = whole(1e9 / rate),
+                                      .depth = whole(1e9 / rate * burst),
+                                      .shared = throttles->shared};
+}
+
+/* False: another thread was quicker. */
+static bool change(const struct tg_throttle_limit *limit, uint64_t from, uint64_t to)
+{
+    struct tg_throttle_bucket *bucket = limit->bucket;
+    if (!limit->shared) { /* a locked instruction costs as much as all the rest */
+        atomic_store_explicit(&bucket->full_at, to, memory_order_relaxed);
+        return true;
+    }
+    return atomic_compare_exchange_weak_explicit(&bucket->full_at, &from, to, memory_order_relaxed,
+                                                 memory_order_relaxed);
 }
 
 bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms)
@@ -63,22 +80,18 @@ bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms)
         return bucket == NULL;
     }
     uint64_t now = now_ms * 1000000, depth = limit->depth;
-    uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
     for (;;) {
+        uint64_t full_at = atomic_load_explicit(&bucket->full_at, memory_order_relaxed);
         /* No bucket is emptier than empty: it was emptied under other settings. */
         if (full_at > now + depth + CLOCK_LAG) {
-            if (atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at, now + depth,
-                                                      memory_order_relaxed, memory_order_relaxed)) {
-                full_at = now + depth;
-            }
+            (void)change(limit, full_at, now + depth);
             continue;
         }
         uint64_t start = full_at > now ? full_at : now;
         if (start + limit->cost > now + depth) {
             return false;
         }
-        if (atomic_compare_exchange_weak_explicit(&bucket->full_at, &full_at, start + limit->cost,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
+        if (change(limit, full_at, start + limit->cost)) {
             return true;
         }
     }
@@ -87,7 +100,7 @@ bool tg_throttle_take(const struct tg_throttle_limit *limit, uint64_t now_ms)
 bool tg_throttle_connection(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms)
 {
     const struct tg_throttle_limit limit =
-        limit_of(&throttles->connection, model->throttling.connection_rate_limit,
+        limit_of(throttles, &throttles->connection, model->throttling.connection_rate_limit,
                  (double)model->throttling.connection_burst_limit);
     return tg_throttle_take(&limit, now_ms);
 }
@@ -95,7 +108,8 @@ bool tg_throttle_connection(struct tg_throttles *throttles, const struct tg_mode
 struct tg_throttle_limit tg_throttle_account_limit(struct tg_throttles *throttles,
                                                    const struct tg_model *model)
 {
-    return limit_of(&throttles->account, model->throttling.rate_limit, (double)model->throttling.burst_limit);
+    return limit_of(throttles, &throttles->account, model->throttling.rate_limit,
+                    (double)model->throttling.burst_limit);
 }
 
 bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *model, uint64_t now_ms)
@@ -141,7 +155,8 @@ struct tg_throttle_limit tg_throttle_route_limit(struct tg_throttles *throttles,
     /* One of the two set: the other takes the native default. */
     double rate = settings.throttling_rate_limit >= 0 ? settings.throttling_rate_limit : 10000;
     double burst = settings.throttling_burst_limit >= 0 ? (double)settings.throttling_burst_limit : 5000;
-    struct tg_throttle_limit limit = limit_of(find(throttles, tg_slice_make(key, len)), rate, burst);
+    struct tg_throttle_limit limit =
+        limit_of(throttles, find(throttles, tg_slice_make(key, len)), rate, burst);
     limit.unknown = limit.bucket == NULL;
     return limit;
 }

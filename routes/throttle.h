@@ -1,6 +1,6 @@
-/* Token buckets (spec 6.3): rate tokens a second, at most burst of them. Counted per node: workers share a
- * bucket through atomics. Rate 0 or burst 0 blocks. Buckets live in a set that survives reloads; their
- * settings follow it. */
+/* Token buckets (spec 6.3): rate tokens a second, at most burst of them. Counted per node: several workers
+ * share a bucket through atomics. Rate 0 or burst 0 blocks. Buckets live in a set that survives reloads;
+ * their settings follow it. */
 #ifndef TG_ROUTES_THROTTLE_H
 #define TG_ROUTES_THROTTLE_H
 
@@ -11,7 +11,8 @@
 struct tg_throttle_bucket;
 struct tg_throttles; /* the process's: shared by all workers, made and freed by the app */
 
-enum tg_err tg_throttles_new(struct tg_throttles **out) TG_MUST_CHECK;
+/* shared: more than one thread takes units. */
+enum tg_err tg_throttles_new(bool shared, struct tg_throttles **out) TG_MUST_CHECK;
 void tg_throttles_free(struct tg_throttles *throttles);
 
 /* One unit from the account's connection bucket (a handshake), or from its request bucket (a message, a
@@ -23,6 +24,7 @@ bool tg_throttle_account(struct tg_throttles *throttles, const struct tg_model *
 struct tg_throttle_limit {
     struct tg_throttle_bucket *bucket; /* NULL: no limit */
     uint64_t cost, depth;              /* of a unit, of all that the bucket holds, in ns */
+    bool shared;                       /* as given to tg_throttles_new */
     bool blocks;                       /* nothing passes */
     bool unknown;                      /* there was no memory for the bucket: nothing to keep */
 };

@@ -269,7 +269,7 @@ static enum tg_err prepare(struct tg_app *app)
         err = make_bus(app);
     }
     if (err == TG_OK) {
-        err = tg_throttles_new(&app->throttles);
+        err = tg_throttles_new(app->worker_count > 1, &app->throttles);
     }
     if (err == TG_OK) {
         err = make_workers(app);

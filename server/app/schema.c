@@ -1,5 +1,7 @@
 #include "server/app/schema.h"
 
+#include "connmgr/batch.h"
+
 /* One row an option reads best as it is laid out here. */
 /* clang-format off */
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -219,6 +221,8 @@ static const struct tg_option management_rows[] = {
      .help = "Matches policies against the native form of the ARN alone, not against the one with the real connection id."},
     {"pushTimeoutMillis", TG_OPTION_INT, AT(tg_management, push_timeout_millis), .fallback = "3000", .min = 1, .max = 600000,
      .help = "A push not written by then is withdrawn and answered 429."},
+    {"batchMaxConnections", TG_OPTION_INT, AT(tg_management, batch_max_connections), .fallback = "0", .max = TG_BATCH_MAX,
+     .help = "Most connections that one call of `POST /{stage}/@tidegate/connections` may name ([operations.md](operations.md#batch-calls)); 0: there is no such call. Beyond the model."},
 };
 static const struct tg_schema management_schema = {
     .name = "management", SCHEMA(tg_management, management_rows), .help = "The management API, `@connections`."};

@@ -4,7 +4,10 @@
 #ifndef TG_BASE_ERR_H
 #define TG_BASE_ERR_H
 
-#define TG_MUST_CHECK        __attribute__((warn_unused_result))
+#define TG_MUST_CHECK __attribute__((warn_unused_result))
+/* What a function on a hot path seldom calls: inlined there, its registers and stack would be paid for each
+ * time. */
+#define TG_APART             __attribute__((noinline))
 #define TG_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* X(name, text): one row an error. */

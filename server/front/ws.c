@@ -172,6 +172,11 @@ static void op_close(struct tg_socket *socket, int code, struct tg_slice reason)
     }
 }
 
+static void op_expect(struct tg_socket *socket, const void *object)
+{
+    socket->expected = object;
+}
+
 static void op_pause(struct tg_socket *socket, bool paused)
 {
     if (socket->code != 0 || socket->paused == paused) {
@@ -187,4 +192,5 @@ const struct tg_socket_ops tg_ws_ops = {.write = op_write,
                                         .write_pieces = op_write_pieces,
                                         .more = op_more,
                                         .close = op_close,
+                                        .expect = op_expect,
                                         .pause = op_pause};

@@ -48,6 +48,7 @@ struct tg_socket {
     struct tg_ws_engine *engine;
     const struct tg_socket_events *events;
     void *arg;
+    const void *expected;  /* of the owner's, as tg_socket_ops.expect */
     struct tg_list node;   /* engine->lingering, if it does */
     size_t offered;        /* so much of the front of `out` must be offered to the transport again */
     struct tg_buf held;    /* received, not decoded: early bytes, or what came while paused */

@@ -1,3 +1,4 @@
+#include "server/base/cache.h"
 #include "server/base/codec.h"
 #include "server/front/ws_internal.h"
 
@@ -97,23 +98,30 @@ static void hold(struct tg_socket *socket, const char *bytes, size_t len)
     }
 }
 
+/* Whatever comes next; returns how many bytes that is. */
+static TG_APART size_t take_next(struct tg_socket *socket, char *bytes, size_t len)
+{
+    struct tg_wsframe_event event;
+    size_t used = tg_wsframe_next(&socket->frames, bytes, len, &event);
+    socket->more = used < len;
+    take_event(socket, &event);
+    return used;
+}
+
 /* How far it came before the owner paused it. */
 static size_t decode(struct tg_socket *socket, char *bytes, size_t len)
 {
     size_t at = 0;
     while (at < len && !socket->paused && !socket->deaf) {
-        struct tg_wsframe_event event;
         struct tg_slice text;
         size_t used = tg_wsframe_take_text(&socket->frames, bytes + at, len - at, &text);
         if (used > 0) {
             at += used;
             socket->more = at < len;
             socket->events->on_message(socket->arg, text, false);
-            continue;
+        } else {
+            at += take_next(socket, bytes + at, len - at);
         }
-        at += tg_wsframe_next(&socket->frames, bytes + at, len - at, &event);
-        socket->more = at < len;
-        take_event(socket, &event);
     }
     socket->more = false;
     return at;
@@ -134,8 +142,18 @@ static void take_bytes(struct tg_socket *socket, char *bytes, size_t len)
     tg_ws_want(socket);
 }
 
+/* The rest of what the next messages need, while the kernel hands them over. */
+static void fetch_ahead(const struct tg_socket *socket)
+{
+    tg_cache_fetch(&socket->held, 1);
+    tg_cache_fetch(&socket->frames, 2);
+    tg_cache_fetch(socket->arg, 3);
+    tg_cache_fetch(socket->expected, 2);
+}
+
 void tg_ws_readable(struct tg_socket *socket)
 {
+    fetch_ahead(socket);
     char *space = socket->engine->space + TG_WS_RECEIVE_AT;
     size_t got;
     enum tg_err err = tg_transport_read(socket->transport, space, TG_WS_RECEIVE_SIZE, &got);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "server/base/cache.h"
 #include "server/io/timer.h"
 
 /* One pass: waits in an epoll of our own, calls the owners of what is ready, then fires the timers that are
@@ -40,11 +41,12 @@ struct tg_poll {
     struct tg_list node; /* loop->dead */
     struct tg_loop *loop;
     int fd;
-    uint32_t wanted;  /* EPOLLIN | EPOLLOUT, by the owner */
-    uint32_t watched; /* by the kernel: perhaps more, until that shows */
+    uint8_t wanted;  /* EPOLLIN | EPOLLOUT, by the owner */
+    uint8_t watched; /* by the kernel: perhaps more, until that shows */
     bool dead;
     tg_poll_fn *ready;
     void *arg;
+    const void *expected; /* as tg_poll_expect */
 };
 
 static void read_clock(struct tg_loop *loop)
@@ -113,7 +115,7 @@ static int patience(struct tg_loop *loop)
     return left < INT_MAX ? (int)left : INT_MAX;
 }
 
-static void watch(struct tg_poll *poll, uint32_t bits)
+static void watch(struct tg_poll *poll, uint8_t bits)
 {
     /* Errors and ends of the connection cannot be left out, but told once only. */
     struct epoll_event event = {.events = bits != 0 ? bits : EPOLLONESHOT, .data.ptr = poll};
@@ -147,10 +149,12 @@ static void deliver(struct tg_poll *poll, uint32_t events)
 static void fetch_ahead(const struct epoll_event *events, int i, int count)
 {
     if (i + 2 < count) {
-        __builtin_prefetch(events[i + 2].data.ptr);
+        tg_cache_fetch(events[i + 2].data.ptr, 1);
     }
     if (i + 1 < count && events[i + 1].data.ptr != NULL) {
-        __builtin_prefetch(((const struct tg_poll *)events[i + 1].data.ptr)->arg);
+        const struct tg_poll *next = events[i + 1].data.ptr;
+        tg_cache_fetch(next->arg, 1);
+        tg_cache_fetch(next->expected, 2);
     }
 }
 
@@ -298,15 +302,20 @@ uint64_t tg_loop_boot_ms(void)
     return (uint64_t)since.tv_sec * 1000 + (uint64_t)since.tv_nsec / 1000000;
 }
 
+static TG_APART void read_wall(struct tg_loop *loop)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    loop->wall_at_ms = loop->now_ms;
+    loop->wall_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+}
+
 int64_t tg_loop_wall_ms(const struct tg_loop *loop)
 {
     /* A cache behind a reading call: every loop is tg_loop_new's, so none is really const. */
     struct tg_loop *self = (struct tg_loop *)loop;
     if (self->wall_at_ms != loop->now_ms) {
-        struct timespec wall;
-        clock_gettime(CLOCK_REALTIME, &wall);
-        self->wall_at_ms = loop->now_ms;
-        self->wall_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+        read_wall(self);
     }
     return self->wall_ms;
 }
@@ -367,11 +376,16 @@ enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *a
 
 void tg_poll_want(struct tg_poll *poll, bool read, bool write)
 {
-    poll->wanted = (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u);
+    poll->wanted = (uint8_t)((read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
     /* What nobody wants to read is left watched until it comes; what can be written is there soon. */
     if ((poll->wanted & ~poll->watched) != 0 || (poll->watched & ~poll->wanted & EPOLLOUT) != 0) {
         watch(poll, poll->wanted);
     }
+}
+
+void tg_poll_expect(struct tg_poll *poll, const void *object)
+{
+    poll->expected = object;
 }
 
 static void retire(struct tg_poll *poll)

@@ -72,6 +72,8 @@ enum tg_err tg_poll_new(struct tg_loop *loop, int fd, tg_poll_fn *ready, void *a
                         struct tg_poll **out) TG_MUST_CHECK;
 /* Costs nothing when nothing changes. Starts with neither. */
 void tg_poll_want(struct tg_poll *poll, bool read, bool write);
+/* What the callback looks at, beside its arg: fetched into the processor's cache before, never read. */
+void tg_poll_expect(struct tg_poll *poll, const void *object);
 /* No callback follows; the descriptor may be closed or handed on at once. NULL is allowed. */
 void tg_poll_free(struct tg_poll *poll);
 /* The same, and closes the descriptor, which then needs not be taken out of the loop. It has no duplicate. */

@@ -12,11 +12,20 @@
 #include "server/base/alloc.h"
 #include "server/io/sock.h"
 
+static const struct tg_transport_ops plain_ops;
+
+/* What TLS has to wait for changes with its reads and writes. */
+static bool is_plain(const struct tg_transport *transport)
+{
+    return transport->ops == &plain_ops;
+}
+
 /* Brings what the poll watches in line with the state and the owner's wishes. */
 static void update_interest(struct tg_transport *transport)
 {
     bool read = false;
     bool write = false;
+    transport->stale = transport->state != TG_TRANSPORT_OPEN; /* until then it is told other wishes */
     switch (transport->state) {
     case TG_TRANSPORT_CONNECTING:
         write = true;
@@ -45,6 +54,19 @@ static void mind_pending(struct tg_transport *transport)
     }
 }
 
+static TG_APART void update(struct tg_transport *transport)
+{
+    update_interest(transport);
+    mind_pending(transport);
+}
+
+static void settle(struct tg_transport *transport)
+{
+    if (!is_plain(transport) || transport->stale) {
+        update(transport);
+    }
+}
+
 static void dispatch_begin(struct tg_transport *transport)
 {
     transport->dispatch++;
@@ -59,8 +81,7 @@ static void dispatch_end(struct tg_transport *transport)
         }
         return;
     }
-    update_interest(transport);
-    mind_pending(transport);
+    settle(transport);
 }
 
 static void end_connect(struct tg_transport *transport, enum tg_err err)
@@ -208,8 +229,13 @@ static enum tg_err attach(struct tg_transport *transport, struct tg_loop *loop, 
     transport->fd = fd;
     transport->events = events;
     transport->arg = arg;
+    transport->stale = true;
     tg_task_init(&transport->task, on_task);
-    return tg_poll_new(loop, fd, on_ready, transport, &transport->poll);
+    enum tg_err err = tg_poll_new(loop, fd, on_ready, transport, &transport->poll);
+    if (err == TG_OK) {
+        tg_poll_expect(transport->poll, arg);
+    }
+    return err;
 }
 
 static void set_no_delay(int fd)
@@ -293,28 +319,24 @@ enum tg_err tg_transport_connect(struct tg_loop *loop, const struct tg_address *
 
 void tg_transport_want(struct tg_transport *transport, bool read, bool write)
 {
+    transport->stale = transport->stale || transport->want_read != read || transport->want_write != write;
     transport->want_read = read;
     transport->want_write = write;
     /* Inside a call to the owner the end of it does this once for all. */
     if (transport->dispatch == 0 && transport->state == TG_TRANSPORT_OPEN) {
-        update_interest(transport);
-        mind_pending(transport);
+        settle(transport);
     }
-}
-
-/* What TLS has to wait for changes with its reads and writes. */
-static bool is_plain(const struct tg_transport *transport)
-{
-    return transport->ops == &plain_ops;
 }
 
 enum tg_err tg_transport_read(struct tg_transport *transport, char *space, size_t cap, size_t *got)
 {
     assert(transport->state == TG_TRANSPORT_OPEN && cap > 0);
+    if (is_plain(transport)) {
+        return plain_read(transport, space, cap, got);
+    }
     enum tg_err err = transport->ops->read(transport, space, cap, got);
-    if (transport->dispatch == 0 && !is_plain(transport)) {
-        update_interest(transport);
-        mind_pending(transport);
+    if (transport->dispatch == 0) {
+        update(transport);
     }
     return err;
 }
@@ -413,4 +435,5 @@ void tg_transport_own(struct tg_transport *transport, const struct tg_transport_
     assert(transport->state == TG_TRANSPORT_OPEN && !transport->closed);
     transport->events = events;
     transport->arg = arg;
+    tg_poll_expect(transport->poll, arg);
 }

@@ -48,6 +48,7 @@ struct tg_transport {
     const char *failure;   /* as tg_transport_failure; NULL: none */
     bool want_read, want_write;
     bool read_needs_write, write_needs_read, handshake_writes;
+    bool stale;        /* of plain bytes: the poll may not have been told what is wanted */
     bool closed;       /* the owner's calls are over; the memory goes when no call is under way */
     unsigned dispatch; /* calls to the owner under way */
 };

@@ -28,7 +28,8 @@ static void read_envelope(struct tg_slice bytes)
         check(envelope == NULL && expires == -1);
         return;
     }
-    check(envelope->kind <= TG_ENVELOPE_PROBE && envelope->verb >= 0 && envelope->verb <= TG_PUSH_DELETE);
+    check(envelope->kind <= TG_ENVELOPE_BATCH_ANSWER && envelope->verb >= 0 &&
+          envelope->verb <= TG_PUSH_DELETE);
     check(envelope->outcome >= 0 && envelope->outcome <= TG_PUSH_FAILED && expires >= 0);
     check(envelope->from.node <= 0xffffff && envelope->from.worker <= 0xff);
     check(envelope->target.slot <= 0xffffff && envelope->target.generation <= 0xffffff);

@@ -411,6 +411,15 @@ static inline long rows_of(const struct redis_server *server, uint32_t number)
     return ask(server, line);
 }
 
+/* Redis may learn later than the nodes that a connection was closed: what is published until then is lost,
+ * and waited for. */
+static inline bool has_inbox(const struct redis_server *server, uint32_t number)
+{
+    char line[96];
+    snprintf(line, sizeof line, "PUBLISH tidegate:{unit:%u}:inbox:0 x", number);
+    return ask(server, line) > 0;
+}
+
 static inline void end_all(struct node *node, struct tg_socket **sockets, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

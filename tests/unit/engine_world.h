@@ -177,7 +177,7 @@ static inline struct world *world_new(const char *config)
     engine->max_response = 1 << 20;
     assert_int_equal(tg_loop_new(&engine->loop), TG_OK);
     assert_int_equal(tg_metrics_new(&engine->metrics), TG_OK);
-    assert_int_equal(tg_throttles_new(&engine->throttles), TG_OK);
+    assert_int_equal(tg_throttles_new(true, &engine->throttles), TG_OK);
     assert_int_equal(tg_registry_memory_new(&engine->registry), TG_OK);
     world->options = (struct tg_connmgr_options){.loop = engine->loop,
                                                  .node = 7,

@@ -3,6 +3,7 @@
  *   http|ws ID [disabled] [root] [stages=A,B] [hosts=A,B]
  *   domain NAME
  *   map KEY API STAGE            of the domain above; KEY - is the empty one
+ *   batches                      there are batch calls
  *
  * What is borrowed is in the arena and the text. An API's `api` is its own entry. */
 #ifndef TG_TESTS_LOCATE_TEXT_H
@@ -60,6 +61,8 @@ static void locate_text_line(struct locate_text *text, struct tg_slice line)
     } else if (tg_slice_eq(verb, TG_LIT("domain")) && config->domain_count < LOCATE_TEXT_ITEMS) {
         text->domains[config->domain_count++] =
             (struct tg_locate_domain){.name = words, .mappings = &text->mappings[text->mapping_count]};
+    } else if (tg_slice_eq(verb, TG_LIT("batches"))) {
+        config->has_batches = true;
     } else if (tg_slice_eq(verb, TG_LIT("map")) && config->domain_count > 0 &&
                text->mapping_count < LOCATE_TEXT_ITEMS) {
         struct tg_locate_mapping *mapping = &text->mappings[text->mapping_count++];

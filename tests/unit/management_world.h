@@ -2,6 +2,7 @@
 #ifndef TG_TESTS_MANAGEMENT_WORLD_H
 #define TG_TESTS_MANAGEMENT_WORLD_H
 
+#include "connmgr/batch.h"
 #include "routes/accesslog.h"
 #include "routes/management.h"
 #include "routes/policy.h"
@@ -22,7 +23,7 @@ static struct {
     enum tg_push_outcome outcome;
     int done_within;
     bool by_text;   /* ... but by what is pushed: "gone", "busy"; "later" is not done within the call */
-    char taken[16]; /* the first character of each push that was asked for within a call */
+    char taken[16]; /* the first character of each push that was asked for within a call; a batch: B */
     enum tg_err start_result;
     struct tg_push_request request;
     char id[64], payload[64];
@@ -42,6 +43,14 @@ enum tg_err tg_push_check_id(struct tg_push *push, struct tg_slice connection_id
     return tg_slice_eq(connection_id, TG_LIT(ID)) ? TG_OK : TG_ESYNTAX;
 }
 
+static inline void take_mark(char mark)
+{
+    size_t len = strlen(fake.taken);
+    if (len + 1 < sizeof fake.taken) {
+        fake.taken[len] = mark;
+    }
+}
+
 static inline void take_request(const struct tg_push_request *request)
 {
     fake.request = *request;
@@ -57,9 +66,8 @@ bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, en
     if (!fake.within || request->verb != TG_PUSH_POST) {
         return false;
     }
-    size_t len = strlen(fake.taken);
-    if (len + 1 < sizeof fake.taken && request->payload.len > 0) {
-        fake.taken[len] = request->payload.ptr[0];
+    if (request->payload.len > 0) {
+        take_mark(request->payload.ptr[0]);
     }
     if (fake.by_text && tg_slice_eq(request->payload, TG_LIT("later"))) {
         return false;
@@ -96,6 +104,77 @@ void tg_push_cancel(struct tg_push_op *op)
 static inline void push_ends(enum tg_push_outcome outcome, const struct tg_push_info *info)
 {
     fake.op.done(fake.op.arg, outcome, info);
+}
+
+/* ---- a batch, likewise ---- */
+
+/* ID is connection 1; 2 to 9 are these. */
+#define BATCH_ID(digit) "-ID-of-connection-" digit "="
+
+struct tg_batch {
+    tg_batch_done_fn *done;
+    void *arg;
+};
+
+static struct {
+    int started, cancelled;
+    enum tg_err start_result;
+    struct tg_batch_request request;
+    char slots[64]; /* of the connections: a digit each */
+    char payload[64];
+    struct tg_batch batch;
+} fake_batch;
+
+enum tg_err tg_push_read_id(struct tg_push *push, struct tg_slice connection_id, struct tg_connid *out)
+{
+    struct tg_slice known = TG_LIT(BATCH_ID(""));
+    unsigned digit = tg_slice_eq(connection_id, TG_LIT(ID)) ? 1 : 0;
+    (void)push;
+    if (connection_id.len == TG_CONNID_LEN && tg_slice_starts(connection_id, tg_slice_head(known, 18))) {
+        digit = (unsigned)(connection_id.ptr[18] - '0');
+    }
+    if (digit < 1 || digit > 9) {
+        return TG_ESYNTAX;
+    }
+    *out = (struct tg_connid){.slot = digit, .generation = 1};
+    return TG_OK;
+}
+
+enum tg_err tg_batch_start(struct tg_push *push, const struct tg_batch_request *request,
+                           tg_batch_done_fn *done, void *arg, struct tg_batch **out)
+{
+    (void)push;
+    if (fake_batch.start_result != TG_OK) {
+        return fake_batch.start_result;
+    }
+    fake_batch.started++;
+    take_mark('B');
+    fake_batch.request = *request;
+    memset(fake_batch.slots, 0, sizeof fake_batch.slots);
+    for (size_t i = 0; i < request->count && i + 1 < sizeof fake_batch.slots; i++) {
+        fake_batch.slots[i] = (char)('0' + request->ids[i].slot);
+    }
+    (void)snprintf(fake_batch.payload, sizeof fake_batch.payload, "%.*s", TG_FMT(request->payload));
+    fake_batch.batch = (struct tg_batch){done, arg};
+    *out = &fake_batch.batch;
+    return TG_OK;
+}
+
+void tg_batch_cancel(struct tg_batch *batch)
+{
+    assert_ptr_equal(batch, &fake_batch.batch);
+    fake_batch.cancelled++;
+}
+
+/* outcomes: one for each connection that the batch was started with. */
+static inline void batch_ends(const enum tg_push_outcome *outcomes)
+{
+    unsigned char bytes[64];
+    assert_true(fake_batch.request.count <= sizeof bytes);
+    for (size_t i = 0; i < fake_batch.request.count; i++) {
+        bytes[i] = (unsigned char)outcomes[i];
+    }
+    fake_batch.batch.done(fake_batch.batch.arg, bytes);
 }
 
 /* ---- a gateway of one API ---- */
@@ -205,11 +284,12 @@ static inline int set_up(void **state)
     struct world *world = calloc(1, sizeof *world);
     assert_non_null(world);
     memset(&fake, 0, sizeof fake);
+    memset(&fake_batch, 0, sizeof fake_batch);
     tg_arena_init(&world->arena, NULL);
     tg_engine_init(&world->engine);
     assert_int_equal(tg_loop_new(&world->engine.loop), TG_OK);
     assert_int_equal(tg_metrics_new(&world->engine.metrics), TG_OK);
-    assert_int_equal(tg_throttles_new(&world->engine.throttles), TG_OK);
+    assert_int_equal(tg_throttles_new(true, &world->engine.throttles), TG_OK);
     tg_rng_seed(&world->engine.rng, 1);
     world->stages[0] = (struct tg_stage){.stage_name = TG_LIT("prod"), .access_fd = -1};
     world->stages[1] = (struct tg_stage){.stage_name = TG_LIT("dev"), .access_fd = -1};

@@ -156,9 +156,18 @@ static const struct tg_locate_api *naive_api(const struct tg_locate_config *conf
     return count == 1 ? found : NULL;
 }
 
+/* Whether the parts from n on are a path of the management API. */
+static bool naive_management(const struct tg_locate_config *config, const struct naive_parts *parts, size_t n,
+                             struct tg_slice path)
+{
+    bool ends = n + 2 == parts->count && tg_slice_ends(path, TG_LIT("/connections"));
+    return naive_part_is(parts, n, TG_LIT("@connections")) ||
+           (config->has_batches && ends && naive_part_is(parts, n, TG_LIT("@tidegate")));
+}
+
 /* Fills *out for the API when the path leads to a stage of it; true: the path names it. */
-static bool naive_stage_of(const struct tg_locate_api *api, struct tg_slice path,
-                           const struct naive_parts *parts, struct tg_location *out)
+static bool naive_stage_of(const struct tg_locate_config *config, const struct tg_locate_api *api,
+                           struct tg_slice path, const struct naive_parts *parts, struct tg_location *out)
 {
     out->api = api->api;
     out->is_http = api->is_http;
@@ -176,7 +185,7 @@ static bool naive_stage_of(const struct tg_locate_api *api, struct tg_slice path
         out->stage = naive_stage(api, TG_LIT("$default"));
     } else if (api->serve_at_root && api->stages.count > 0 &&
                (path.len == 0 || tg_slice_eq(path, TG_LIT("/")) ||
-                naive_part_is(parts, 0, TG_LIT("@connections")))) {
+                naive_management(config, parts, 0, path))) {
         out->stage = 0;
     }
     return false;
@@ -195,15 +204,15 @@ static void naive_by_path(const struct tg_locate_config *config, const char *nam
     }
     if (ws != NULL) {
         struct tg_location found = *out;
-        bool named = naive_stage_of(ws, path, parts, &found);
-        bool management = naive_part_is(parts, named ? 1 : 0, TG_LIT("@connections"));
+        bool named = naive_stage_of(config, ws, path, parts, &found);
+        bool management = naive_management(config, parts, named ? 1 : 0, path);
         if (http == NULL || (found.stage != TG_LOCATE_NO_STAGE && (upgrade || management))) {
             *out = found;
             return;
         }
     }
     if (http != NULL) {
-        (void)naive_stage_of(http, path, parts, out);
+        (void)naive_stage_of(config, http, path, parts, out);
     }
 }
 

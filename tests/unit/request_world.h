@@ -63,7 +63,7 @@ static inline struct request_world *request_world_new(void)
     tg_engine_init(&world->engine);
     assert_int_equal(tg_loop_new(&world->engine.loop), TG_OK);
     assert_int_equal(tg_metrics_new(&world->engine.metrics), TG_OK);
-    assert_int_equal(tg_throttles_new(&world->engine.throttles), TG_OK);
+    assert_int_equal(tg_throttles_new(true, &world->engine.throttles), TG_OK);
     tg_rng_seed(&world->engine.rng, 1);
     world->engine.max_response = 1024 * 1024;
     world->engine.model = &world->model;

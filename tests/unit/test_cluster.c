@@ -189,8 +189,10 @@ static void test_orderly_end(void **state)
     NODES_UNTIL(nodes, rows_of(server, nodes[0]->number) == 0);
     tg_member_leave(nodes[0]->member);
     NODES_UNTIL(nodes, tg_member_left(nodes[0]->member));
-    node_free(nodes[0]);
+    uint32_t number = nodes[0]->number;
     struct node *other[] = {nodes[1]};
+    node_free(nodes[0]);
+    NODES_UNTIL(other, !has_inbox(server, number));
     struct result result;
     start(other[0], TG_PUSH_POST, id, &result);
     NODES_UNTIL(other, result.calls == 1);

@@ -246,6 +246,20 @@ static void two_protocols_on_one_host(void **state)
         {"ws h/x", "web - /x"},
     };
     ASSERT_ROWS(compile("ws chat root stages=prod\nhttp web stages=v1"), root);
+    static const char *const batches[][2] = {
+        {"h/prod/@tidegate/connections", "chat prod /@tidegate/connections +/prod"},
+        {"h/prod/%40tidegate/connections", "chat prod /%40tidegate/connections +/prod"},
+        {"h/@tidegate/connections", "chat prod /@tidegate/connections"},
+        {"h/prod/@tidegate/connections/", "web $default /prod/@tidegate/connections/"},
+        {"h/prod/@tidegate", "web $default /prod/@tidegate"},
+        {"h/v1/@tidegate/connections", "web v1 /@tidegate/connections +/v1"},
+    };
+    ASSERT_ROWS(compile("ws chat root stages=prod\nhttp web stages=$default,v1\nbatches"), batches);
+    static const char *const no_batches[][2] = {
+        {"h/prod/@tidegate/connections", "web $default /prod/@tidegate/connections"},
+        {"h/@tidegate/connections", "web $default /@tidegate/connections"},
+    };
+    ASSERT_ROWS(compile("ws chat root stages=prod\nhttp web stages=$default,v1"), no_batches);
     static const char *const hosts[][2] = {
         {"ws a.example/p", "chat p / +/p"},
         {"a.example/p", "web $default /p"},
@@ -440,6 +454,7 @@ static void random_config(struct tg_rng *rng, struct tg_buf *text)
     static const char *const stages[] = {"p", "p,q", "p,$default", "q,p,$default", "k,p", "$default,q"};
     static const char *const keys[] = {"-", "k", "k/l", "k/l/m", "p", "(none)", "kl"};
     size_t first = roll(rng, 4), count = roll(rng, 8) == 0 ? 0 : 1 + roll(rng, 3);
+    add_text(text, "%s", roll(rng, 2) == 0 ? "batches\n" : "");
     for (size_t i = 0; i < count; i++) {
         add_text(text, "%s ", roll(rng, 2) == 0 ? "http" : "ws");
         add_text(text, "%s ", ids[(first + i) % 4]);
@@ -479,6 +494,9 @@ static void random_configurations_agree_with_the_definition(void **state)
                                            "k%2Fl",
                                            "@connections",
                                            "%40connections",
+                                           "@tidegate",
+                                           "%40tidegate",
+                                           "connections",
                                            "$default"};
     struct tg_rng rng;
     size_t valid = 0, found_some = 0, custom = 0, none = 0;

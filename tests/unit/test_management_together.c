@@ -22,6 +22,7 @@ struct caller {
     const char *method, *text;
     int done_before; /* pushes, when the answer came */
     bool at_once;    /* it came before the call returned */
+    bool batch;      /* the call is one, and its text the whole body */
 };
 
 static struct {
@@ -48,6 +49,8 @@ static void on_request(void *arg, bool readable, bool writable)
                                                .reply = take_reply,
                                                .reply_lines = note_answer};
     struct caller *caller = arg;
+    struct tg_engine *engine = &caller->gateway->engine;
+    const struct tg_api *api = &caller->gateway->api;
     struct tg_slice stage, id;
     (void)readable;
     (void)writable;
@@ -55,12 +58,13 @@ static void on_request(void *arg, bool readable, bool writable)
     assert_int_equal(read(caller->pair[0], &byte, 1), 1);
     prepare(caller->world, caller->method, PATH, caller->text, NULL);
     caller->world->exchange.ops = &ops;
-    assert_true(tg_management_match(&caller->gateway->api, caller->world->exchange.path, &stage, &id));
-    struct tg_call_lane lane = tg_management_lane(&caller->gateway->api, stage);
-    tg_management_serve(&caller->gateway->engine, &lane, id, &caller->world->exchange);
+    assert_true(tg_management_match(api, caller->world->exchange.path, &stage, &id));
+    struct tg_call_lane lane = tg_management_lane(api, stage);
+    lane.is_batch = caller->batch;
+    tg_management_serve(engine, &lane, caller->batch ? TG_EMPTY : id, &caller->world->exchange);
     memset(&lane, 0xa5, sizeof lane); /* it need not outlive the call */
     caller->at_once = caller->world->replies > 0;
-    scene.order[scene.asked++] = caller->text[0];
+    scene.order[scene.asked++] = caller->batch ? 'B' : caller->text[0];
 }
 
 static int make_callers(void **state)
@@ -185,6 +189,24 @@ static void nothing_is_overtaken(void **state)
     assert_int_equal(scene.callers[1].world->status, 204);
 }
 
+static void a_batch_overtakes_none_either(void **state)
+{
+    static const enum tg_push_outcome done = TG_PUSH_DONE;
+    (void)state;
+    scene.first->model.management.batch_max_connections = 1;
+    scene.callers[1].batch = true;
+    scene.callers[1].text = "{\"connectionIds\":[\"" ID "\"],\"data\":\"hi\"}";
+    scene.callers[0].text = "a";
+    scene.callers[2].text = "b";
+    ask(3);
+    assert_string_equal(fake.taken, scene.order);
+    assert_int_equal(scene.callers[0].world->status, 200);
+    assert_int_equal(scene.callers[2].world->status, 200);
+    assert_int_equal(scene.callers[1].world->replies, 0);
+    batch_ends(&done);
+    assert_string_equal(scene.callers[1].world->text, "{\"delivered\":1,\"failed\":[]}");
+}
+
 static void refused_ones_go_their_way(void **state)
 {
     (void)state;
@@ -222,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_are_done_before_one_is_answered, make_callers, end_callers),
         cmocka_unit_test_setup_teardown(each_is_answered_for_itself, make_callers, end_callers),
         cmocka_unit_test_setup_teardown(nothing_is_overtaken, make_callers, end_callers),
+        cmocka_unit_test_setup_teardown(a_batch_overtakes_none_either, make_callers, end_callers),
         cmocka_unit_test_setup_teardown(refused_ones_go_their_way, make_callers, end_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static void run(struct world *world, const struct given *given, enum way way, st
     memset(&fake, 0, sizeof fake);
     tg_lanes_forget(&world->engine.lanes);
     tg_throttles_free(world->engine.throttles);
-    assert_int_equal(tg_throttles_new(&world->engine.throttles), TG_OK);
+    assert_int_equal(tg_throttles_new(true, &world->engine.throttles), TG_OK);
     tg_rng_seed(&world->engine.rng, 7);
     world->model.throttling.rate_limit = given->has_limit ? 0 : 1000;
     struct tg_route_metrics *series = tg_metrics_series(world->engine.metrics, TG_LIT("chat"), TG_LIT("prod"),

@@ -270,7 +270,7 @@ static void refuses_bad_expressions(void **state)
          "the variable `integration.response.header.` is not known here at character 2"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct tg_selection selection = {NULL, 77};
+        struct tg_selection selection = {.count = 77};
         struct tg_slice error = TG_EMPTY;
         enum tg_err err =
             tg_selection_compile(&arena, tg_slice_cstr(rows[i].text), rows[i].allowed, &selection, &error);

@@ -8,12 +8,22 @@
 
 static const struct tg_api api = {.api_id = {"chat", 4}};
 
-static int set_up(void **state)
+static int set_up_with(void **state, bool shared)
 {
     struct tg_throttles *throttles;
-    assert_int_equal(tg_throttles_new(&throttles), TG_OK);
+    assert_int_equal(tg_throttles_new(shared, &throttles), TG_OK);
     *state = throttles;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_with(state, true);
+}
+
+static int set_up_alone(void **state)
+{
+    return set_up_with(state, false);
 }
 
 static int tear_down(void **state)
@@ -92,7 +102,7 @@ static void no_setting_is_too_large_or_too_small(void **state)
         const struct tg_model model = {
             .throttling = {.rate_limit = rows[i].rate, .burst_limit = rows[i].burst}};
         struct tg_throttles *throttles;
-        assert_int_equal(tg_throttles_new(&throttles), TG_OK);
+        assert_int_equal(tg_throttles_new(i % 2 == 0, &throttles), TG_OK);
         assert_int_equal(passed(throttles, &model, 3, 1000), rows[i].passed);
         tg_throttles_free(throttles);
     }
@@ -170,7 +180,10 @@ static void one_of_the_two_set_leaves_the_other_at_its_default(void **state)
     assert_int_equal(route_passed(*state, &blocked, "x", 100), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* Of several threads, and of one. */
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, set_up, tear_down),                                                \
+        cmocka_unit_test_setup_teardown(name, set_up_alone, tear_down)
 
 int main(void)
 {
