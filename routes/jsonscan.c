@@ -1,5 +1,6 @@
 #include "routes/jsonscan.h"
 
+#include "routes/jsonplain.h"
 #include "routes/jsontext.h"
 #include "server/base/codec.h"
 
@@ -377,93 +378,6 @@ static enum tg_err scan_document(struct scanner *s, const char *at)
     return at != NULL && skip_blank(s, at) == s->end ? TG_OK : s->error;
 }
 
-/* ---- the plainest documents ---- */
-
-enum { SHORT = 16 };
-
-/* The length of the string that begins at `at` with its quote, of fewer than 16 characters, all of them below
- * 0x80, none of them an escape; else 16. The text begins at least 16 bytes before its end. */
-static inline size_t plain_string(const char *at, const char *end)
-{
-#if defined(__SSE2__)
-    typedef unsigned char bytes __attribute__((vector_size(SHORT)));
-    typedef char flags __attribute__((vector_size(SHORT)));
-    bytes text, quotes, escapes, space;
-    int beyond = end - at <= SHORT ? (int)(at + 1 + SHORT - end) : 0; /* the end: so many more before it */
-    if (at >= end || *at != '"') {
-        return SHORT;
-    }
-    memcpy(&text, at + 1 - beyond, sizeof text);
-    memset(&quotes, '"', sizeof quotes);
-    memset(&escapes, '\\', sizeof escapes);
-    memset(&space, ' ', sizeof space);
-    const flags odd = (flags)((bytes)(text == escapes) | (bytes)(text < space) | text); /* the highest bits */
-    unsigned ends = (unsigned)__builtin_ia32_pmovmskb128((flags)(text == quotes)) >> beyond;
-    unsigned odds = (unsigned)__builtin_ia32_pmovmskb128(odd) >> beyond;
-    return ends != 0 && (odds & (ends ^ (ends - 1))) == 0 ? (size_t)__builtin_ctz(ends) : SHORT;
-#else
-    (void)at;
-    (void)end;
-    return SHORT;
-#endif
-}
-
-/* Behind an integer without sign; else `at`. */
-static inline const char *plain_integer(const char *at, const char *end)
-{
-    if (at < end && *at != '0') {
-        while (at < end && is_digit(*at)) {
-            at++;
-        }
-    }
-    return at;
-}
-
-static inline const char *plain_blank(const char *at, const char *end)
-{
-    return at < end && *at == ' ' ? at + 1 : at;
-}
-
-/* Most messages are an object of short strings and integers. False: this is another, or no JSON. */
-static bool scan_plain(struct tg_slice text, struct tg_slice wanted, struct tg_jsonscan_value *out)
-{
-    const char *at = text.ptr, *end = text.ptr + text.len;
-    struct tg_jsonscan_value value = {0};
-    if (text.len < SHORT || *at++ != '{') {
-        return false;
-    }
-    for (;;) {
-        size_t len = plain_string(at, end);
-        const char *name = at + 1;
-        if (len == SHORT) {
-            return false;
-        }
-        at += len + 2;
-        if (at >= end || *at != ':') {
-            return false;
-        }
-        const char *start = plain_blank(at + 1, end);
-        size_t inside = plain_string(start, end);
-        at = inside < SHORT ? start + inside + 2 : plain_integer(start, end);
-        if (at == start || at >= end) {
-            return false;
-        }
-        if (tg_slice_eq(tg_slice_make(name, len), wanted)) {
-            value.found = true;
-            value.type = inside < SHORT ? TG_JSON_STRING : TG_JSON_INTEGER;
-            value.raw = tg_slice_make(start, (size_t)(at - start));
-        }
-        if (*at == '}' && at + 1 == end) {
-            *out = value;
-            return true;
-        }
-        if (*at != ',') {
-            return false;
-        }
-        at = plain_blank(at + 1, end);
-    }
-}
-
 /* A value that ended before the end of the text, at which a number may have lost digits. */
 static bool ended_before(const struct tg_jsonscan_value *value, const char *end)
 {
@@ -487,15 +401,20 @@ static enum tg_err scan(struct tg_slice text, const struct tg_jsonscan_path *pat
     return err;
 }
 
-enum tg_err tg_jsonscan_find(struct tg_slice text, const struct tg_jsonscan_path *path,
-                             enum tg_jsonscan_mode mode, struct tg_jsonscan_value *out)
+static TG_APART enum tg_err find(struct tg_slice text, const struct tg_jsonscan_path *path,
+                                 enum tg_jsonscan_mode mode, struct tg_jsonscan_value *out)
 {
     if (mode == TG_JSONSCAN_CUT) {
         return scan(text, path, mode, out);
     }
-    if (path->count == 1 && path->steps[0].name.ptr != NULL && scan_plain(text, path->steps[0].name, out)) {
-        return TG_OK;
-    }
     enum tg_err err = scan(text, path, TG_JSONSCAN_STRICT, out);
     return err == TG_ESYNTAX && mode == TG_JSONSCAN_LENIENT ? scan(text, path, mode, out) : err;
+}
+
+enum tg_err tg_jsonscan_find(struct tg_slice text, const struct tg_jsonscan_path *path,
+                             enum tg_jsonscan_mode mode, struct tg_jsonscan_value *out)
+{
+    bool plain = path->count == 1 && path->steps[0].name.ptr != NULL &&
+                 tg_jsonplain_find(text, path->steps[0].name, out);
+    return plain ? TG_OK : find(text, path, mode, out);
 }
