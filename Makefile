@@ -35,7 +35,7 @@ test: ## all tests, under AddressSanitizer and UBSan and then optimised
 	cmake --build build -j $(JOBS)
 	@mkdir -p build-test
 	@printf 'subdirs("%s" "%s")\n' "$(CURDIR)/build-asan" "$(CURDIR)/build" > build-test/CTestTestfile.cmake
-	ctest --test-dir build-test -j $(JOBS) --output-on-failure --no-tests=error
+	ctest --test-dir build-test -j $(JOBS) --output-on-failure --no-tests=error || tests/again build-test
 
 test-faults: ## the registry in Redis; nodes that die, stop, are cut off and restarted, under sanitizers; FAULT_SEED=N again
 	@$(install) build runtime example unit test

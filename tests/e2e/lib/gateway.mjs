@@ -177,6 +177,18 @@ class Gateway {
     if (code !== 0) throw new Error(`the gateway ended with ${signal ?? code} instead of 0; log: ${this.logFile}\n${this.tail()}`);
   }
 
+  // What a failed test leaves to look at: the test runner tells of the first error alone.
+  async end(owner) {
+    try {
+      await this.stop();
+    } catch (error) {
+      console.error(error.message);
+      throw error;
+    } finally {
+      if (owner.passed === false) console.error(`the gateway of "${owner.name}", which ended with ${JSON.stringify(this.exit)}; log: ${this.logFile}\n${this.tail()}`);
+    }
+  }
+
   tail(lines = 40) {
     return this.output.split('\n').slice(-lines).join('\n');
   }
@@ -247,7 +259,7 @@ async function startOnce(owner, config, options) {
     });
   });
   child.on('error', (error) => (gateway.output += `${error}\n`));
-  onEnd(owner, () => gateway.stop());
+  onEnd(owner, () => gateway.end(owner));
   if (options.ready !== false) await untilReady(gateway, options.readyTimeout);
   return gateway;
 }

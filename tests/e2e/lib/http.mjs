@@ -7,12 +7,19 @@ export function request({ method = 'GET', host = '127.0.0.1', port, socketPath, 
   return new Promise((resolve, reject) => {
     const target = socketPath ? { socketPath } : { host, port };
     const req = http.request({ ...target, method, path, headers, agent, timeout, setHost: !hasHost(headers) });
+    const began = Date.now();
+    let come = 'nothing had come';
+    const fail = (error) => {
+      error.message += ` (${method} ${port ?? socketPath}${path}, after ${Date.now() - began} ms; ${come})`;
+      reject(error);
+    };
     req.on('timeout', () => req.destroy(new Error(`no answer in ${timeout} ms: ${method} ${path}`)));
-    req.on('error', reject);
+    req.on('error', fail);
     req.on('response', (res) => {
       const chunks = [];
+      come = `a ${res.statusCode} had come`;
       res.on('data', (chunk) => chunks.push(chunk));
-      res.on('error', reject);
+      res.on('error', fail);
       res.on('end', () => {
         const bytes = Buffer.concat(chunks);
         resolve({ status: res.statusCode, reason: res.statusMessage, headers: res.headers, rawHeaders: res.rawHeaders, body: bytes, text: bytes.toString() });
