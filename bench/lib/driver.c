@@ -1,5 +1,6 @@
 #include "bench/lib/driver.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -114,8 +115,11 @@ void driver_init(struct driver *driver, const struct options *options, struct lo
 
 void driver_go(struct driver *driver)
 {
+    driver->set_up_ns = now_ns() - driver->set_up_ns;
+    if (driver->options->held) {
+        (void)raise(SIGSTOP);
+    }
     uint64_t now = now_ns();
-    driver->set_up_ns = now - driver->set_up_ns;
     driver->phase = WARMING_UP;
     timer_set(&driver->phase_timer, now + (uint64_t)(driver->options->warmup * 1e9) + 1);
     if (driver_is_open_loop(driver)) {

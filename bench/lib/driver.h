@@ -31,7 +31,8 @@ struct driver {
 void driver_init(struct driver *driver, const struct options *options, struct loop *loop,
                  bool (*start)(void *arg, uint64_t due_ns), void *arg);
 
-/* Everything is connected: warms up, measures, prints the report and stops the loop. */
+/* Everything is connected: stops until it is continued (--held), warms up, measures, prints the report and
+ * stops the loop. */
 void driver_go(struct driver *driver);
 
 static inline bool driver_is_open_loop(const struct driver *driver)

@@ -34,6 +34,7 @@ static const struct row {
     {"--rate", AMOUNT, offsetof(struct options, rate)},
     {"--settle", AMOUNT, offsetof(struct options, settle)},
     {"--churn", AMOUNT, offsetof(struct options, churn)},
+    {"--held", FLAG, offsetof(struct options, held)},
     {"--syscalls", FLAG, offsetof(struct options, syscalls)},
     {"--tls", FLAG, offsetof(struct options, tls)},
     {"--resume", FLAG, offsetof(struct options, resume)},
@@ -41,6 +42,7 @@ static const struct row {
     {"--zmtp", FLAG, offsetof(struct options, zmtp)},
     {"--reconnect", FLAG, offsetof(struct options, reconnect)},
     {"--broadcast", FLAG, offsetof(struct options, broadcast)},
+    {"--batch", FLAG, offsetof(struct options, batch)},
 };
 
 static const struct row *find(const char *name)

@@ -24,6 +24,7 @@ struct options {
     double rate;    /* operations a second in an open loop; 0: closed loop */
     double settle;  /* seconds between the last client and the first publisher: for who subscribes late */
     double churn;   /* connections a second that are closed and opened anew */
+    bool held;      /* stops itself (SIGSTOP) when all is connected: the load begins with the first SIGCONT */
     bool syscalls;  /* count the servers' system calls: the kernel's tracing must be allowed */
     bool tls;       /* to the server, publishers too */
     bool resume;    /* TLS: with the session of a connection before */
@@ -31,6 +32,7 @@ struct options {
     bool zmtp;      /* publishers speak ZeroMQ; nothing answers them */
     bool reconnect; /* a publisher's connection serves one publish */
     bool broadcast; /* one publish reaches all: the numbers in addresses and topics are 0 */
+    bool batch;     /* fanout, gateway: one request names all clients */
 };
 
 /* Reads the command line; ends the process on a mistake. */

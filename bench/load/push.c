@@ -4,12 +4,14 @@
  * push: each publisher serves its share of the clients, one after another; an operation ends when the
  * publisher has its answer and the client its message.
  *
- * fanout: rounds of a message to every client, by all publishers at once, or by one publish with --broadcast.
- * An operation is a message that a client got; the latency is that of a whole round. */
+ * fanout: rounds of a message to every client, by all publishers at once, or by one: a publish to a channel
+ * of all (--broadcast), or a request that names all (--batch). An operation is a message that a client got;
+ * the latency is that of a whole round. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/lib/batch.h"
 #include "bench/lib/client.h"
 #include "bench/lib/pushpin.h"
 #include "bench/lib/sigv4.h"
@@ -34,10 +36,12 @@ static struct push {
     struct driver driver;
     struct crowd crowd;
     struct publisher *publishers;
-    struct request *requests;      /* one a client, made beforehand: the generator must not be what is slow */
+    struct request *requests; /* one a client (--batch: the first is for all), made beforehand: the generator
+                               * must not be what is slow */
     size_t count, open, next, got; /* publishers; in fanout: the next target, what the round has brought */
     uint64_t round_ns;
     bool is_mqtt, is_fanout, is_answered, running;
+    bool is_at_once; /* one publish reaches all */
     struct watch settle_timer;
 } push;
 
@@ -48,29 +52,39 @@ static bool speaks(const char *dialect)
 
 /* ---- requests ---- */
 
-static size_t http_request(const struct client *client, const unsigned char *body, size_t len, char *out,
-                           size_t room)
+enum { PATH_ROOM = 300, HEAD_ROOM = 1400 };
+
+/* Where messages for this client are posted to. */
+static void publish_path(const struct client *client, char *path)
 {
-    char path[300], host[40], signature[500] = "";
     size_t channel = push.options->broadcast ? 0 : client->number;
-    (void)snprintf(host, sizeof host, "127.0.0.1:%zu", push.options->publish_port);
-    if (speaks("gateway")) {
+    if (push.options->batch) {
+        (void)snprintf(path, PATH_ROOM, "%s/@tidegate/connections", push.options->path);
+    } else if (speaks("gateway")) {
         char id[3 * sizeof client->id];
         size_t at = 0;
         for (const char *from = client->id; *from != '\0'; from++) { /* as the SDKs write it */
             at += (size_t)snprintf(id + at, sizeof id - at, *from == '=' ? "%%3D" : "%c", *from);
         }
-        (void)snprintf(path, sizeof path, "%s/@connections/%s", push.options->path, id);
+        (void)snprintf(path, PATH_ROOM, "%s/@connections/%s", push.options->path, id);
     } else if (speaks("pushpin")) {
-        (void)snprintf(path, sizeof path, "/publish/");
+        (void)snprintf(path, PATH_ROOM, "/publish/");
     } else {
-        (void)snprintf(path, sizeof path, "/pub?id=%zu", channel);
+        (void)snprintf(path, PATH_ROOM, "/pub?id=%zu", channel);
     }
+}
+
+/* Writes a POST of `len` bytes; `out` has room for HEAD_ROOM more. */
+static size_t http_request(const struct client *client, const unsigned char *body, size_t len, char *out)
+{
+    char path[PATH_ROOM], host[40], signature[500] = "";
+    (void)snprintf(host, sizeof host, "127.0.0.1:%zu", push.options->publish_port);
+    publish_path(client, path);
     if (push.options->access_key != NULL) {
         (void)sigv4_fields(signature, sizeof signature, path, host, body, len, push.options->access_key,
                            push.options->secret);
     }
-    int head = snprintf(out, room, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n", path,
+    int head = snprintf(out, HEAD_ROOM, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %zu\r\n\r\n", path,
                         host, signature, len);
     memcpy(out + head, body, len);
     return (size_t)head + len;
@@ -79,7 +93,7 @@ static size_t http_request(const struct client *client, const unsigned char *bod
 static void make_request(const struct client *client)
 {
     struct request *request = &push.requests[client->number];
-    size_t size = push.options->size, room = size + 1400 + PUSHPIN_MORE;
+    size_t size = push.options->size, room = size + HEAD_ROOM + PUSHPIN_MORE;
     request->bytes = xmalloc(room);
     if (push.options->zmtp) {
         request->len = pushpin_zmtp(request->bytes, client->number, size);
@@ -94,7 +108,17 @@ static void make_request(const struct client *client)
     if (speaks("pushpin")) {
         size = pushpin_item((char *)body, client->number, size, true);
     }
-    request->len = http_request(client, body, size, (char *)request->bytes, room);
+    request->len = http_request(client, body, size, (char *)request->bytes);
+    free(body);
+}
+
+static void make_batch(void)
+{
+    size_t len;
+    struct request *request = &push.requests[0];
+    char *body = batch_body(&push.crowd, push.options->size, &len);
+    request->bytes = xmalloc(len + HEAD_ROOM);
+    request->len = http_request(push.crowd.clients, (const unsigned char *)body, len, (char *)request->bytes);
     free(body);
 }
 
@@ -140,7 +164,7 @@ static void begin_round(void)
 {
     push.round_ns = now_ns();
     push.next = push.got = 0;
-    for (size_t i = 0; i < push.count && push.next < (push.options->broadcast ? 1 : push.crowd.count); i++) {
+    for (size_t i = 0; i < push.count && push.next < (push.is_at_once ? 1 : push.crowd.count); i++) {
         publish(&push.publishers[i], push.next++, push.round_ns);
     }
 }
@@ -166,7 +190,7 @@ static void check_done(struct publisher *publisher)
     }
     publisher->busy = false;
     if (push.is_fanout) {
-        if (!push.options->broadcast && push.next < push.crowd.count) {
+        if (!push.is_at_once && push.next < push.crowd.count) {
             publish(publisher, push.next++, now_ns());
         } else {
             check_round();
@@ -252,6 +276,9 @@ static size_t on_answer(struct stream *stream, unsigned char *data, size_t len)
     if (answer.status < 200 || answer.status > 202 || !publisher->busy) {
         die("a publish was refused, or answered twice: %.*s", (int)len, (const char *)data);
     }
+    if (push.options->batch) {
+        batch_check(&answer, push.crowd.count);
+    }
     publisher->answered = true;
     if (push.options->reconnect) {
         stream_close(stream, true);
@@ -273,6 +300,9 @@ static void on_settled(struct watch *timer, uint32_t ready)
 {
     (void)timer;
     (void)ready;
+    if (push.options->batch) {
+        make_batch();
+    }
     for (size_t i = 0; i < push.count; i++) {
         push.publishers[i].number = push.publishers[i].target = i;
         if (!push.options->reconnect) {
@@ -287,7 +317,9 @@ static void on_settled(struct watch *timer, uint32_t ready)
 
 static void on_open(struct client *client)
 {
-    make_request(client);
+    if (!push.options->batch) {
+        make_request(client);
+    }
     if (crowd_opened(&push.crowd, push.loop, push.options, &client_events)) {
         timer_set(&push.settle_timer, now_ns() + (uint64_t)(push.options->settle * 1e9) + 1);
     }
@@ -305,11 +337,15 @@ static void set_up(struct loop *loop, const struct options *options)
     push.loop = loop;
     push.options = options;
     push.is_mqtt = speaks("mqtt");
+    if (options->batch && !(push.is_fanout && speaks("gateway"))) {
+        die("--batch: only a gateway's fanout has it");
+    }
+    push.is_at_once = options->broadcast || options->batch;
     push.is_answered = !push.is_mqtt && !options->zmtp;
     push.settle_timer.on_ready = on_settled;
     timer_init(loop, &push.settle_timer);
     push.count = options->publishers < options->connections ? options->publishers : options->connections;
-    push.count = options->broadcast ? 1 : push.count;
+    push.count = push.is_at_once ? 1 : push.count;
     push.publishers = xmalloc(push.count * sizeof *push.publishers);
     push.requests = xmalloc(options->connections * sizeof *push.requests);
     driver_init(&push.driver, options, loop, start_one, NULL);

@@ -1,30 +1,14 @@
 """What the gateway is meant to reach, beside what was measured: from the JSON of the scenarios."""
-import random
 import statistics
 
-from . import report
+from . import report, sidebyside
+from .ratio import Ratio, shown
 
 HEAD = ["", "what is compared", "aim", "measured", "reached"]
 
 
 class Unknown(Exception):
     """It was not measured."""
-
-
-class Ratio(float):
-    """Of two medians, with where nine of ten would lie if the rounds were drawn again from those that there are."""
-
-    DRAWS, FEWEST = 2000, 5  # with fewer rounds it would say little
-
-    def __new__(cls, over, under):
-        self = super().__new__(cls, statistics.median(over) / statistics.median(under))
-        self.low = self.high = None
-        if min(len(over), len(under)) >= cls.FEWEST:
-            dice = random.Random(1)
-            drawn = sorted(statistics.median(dice.choices(over, k=len(over))) / statistics.median(dice.choices(under, k=len(under)))
-                           for _ in range(cls.DRAWS))
-            self.low, self.high = drawn[cls.DRAWS // 20], drawn[-cls.DRAWS // 20]
-        return self
 
 
 class Results:
@@ -57,7 +41,10 @@ class Results:
         return self.value(scenario, label, server, lambda one: one["latency_us"]["p99"])
 
     def of_limit(self, scenario, label, server="tidegate"):
-        """What a core can do, of what it could if only the least were done."""
+        """What a core can do, of what it could if only the least were done. Measured side by side, or by separate rounds."""
+        rounds = self.case(scenario, label).get("side_by_side", {}).get("rounds", [])
+        if rounds and server in rounds[0]["servers"]:
+            return sidebyside.of_limit(rounds, server)
         return self.cpu((scenario, label, "limit"), (scenario, label, server))
 
     def idle_bytes(self):
@@ -71,11 +58,6 @@ class Results:
         if not small["rounds"] or not large["rounds"]:
             raise Unknown
         return Ratio(*([one["cpu_us"] for one in row["rounds"]] for row in (large, small)))
-
-
-def shown(value):
-    low = getattr(value, "low", None)
-    return f"{value:.2f}" if low is None else f"{value:.2f} ({low:.2f} to {value.high:.2f})"
 
 
 def at_least(aim, value):
@@ -97,11 +79,14 @@ def rows(results):
     wanted = [(f"echo, {label}", core, lambda label=label, aim=aim: at_least(aim, results.of_limit("echo", label)))
               for label, aim in (("20 B, 100 connections, depth 1", 0.90), ("20 B, 100 connections, depth 8", 0.85),
                                  ("1 KiB, 100 connections, depth 1", 0.85), ("16 KiB, 100 connections, depth 1", 0.77))]
+    by_one = f"{core}'s parallel pushes"
     wanted += [
         ("push, 64 B", core, lambda: at_least(0.95, results.of_limit("push", "64 B"))),
         ("push, 64 B, signed", core, lambda: at_least(0.75, results.of_limit("push", "64 B", "tidegate, sigv4"))),
         ("fan-out, 1000", core, lambda: at_least(1.0, results.of_limit("fanout", "1000 "))),
         ("fan-out, 10000", core, lambda: at_least(1.0, results.of_limit("fanout", "10000 "))),
+        *((f"fan-out by one call, {count}", by_one,
+           lambda count=count: known(results.of_limit("fanout", f"{count} ", "tidegate, one call"))) for count in (1000, 10000)),
         ("handshakes", core, lambda: at_least(0.85, results.of_limit("handshake", "without"))),
         ("idle connection", "KiB in user space", lambda: at_most(1.5, results.idle_bytes() / 1024)),
     ]

@@ -13,8 +13,7 @@ from . import processes
 WARMUP = 0.25  # of the measured time
 COUNTING_SECONDS, COUNTING_WARMUP = 0.5, 0.1
 OPENING_SECONDS = 90  # of idle connections, at most
-# Of a core's time that others had. A round beyond it is taken again, so often, and does not count if enough others do.
-STOLEN_MAX, RETAKES, ENOUGH = 0.05, 2, 3
+STOLEN_MAX = 0.05  # of a core's time: a round from which others took more is taken again
 
 
 def stolen_ticks():
@@ -23,11 +22,25 @@ def stolen_ticks():
         return [int(line.split()[8]) for line in lines if re.match(r"cpu\d", line)]
 
 
-class Suite:
-    """What all scenarios share: where programs are, on which cores what runs, how long and how often is measured."""
+class Stolen:
+    """What the machine beneath takes away, from when this is made."""
 
-    def __init__(self, build, full, rounds, seconds, minutes=None):
+    def __init__(self):
+        self.before, self.start = stolen_ticks(), time.monotonic()
+
+    def share(self):
+        """Of a core's time until now; that of the core that lost most."""
+        ticks = (time.monotonic() - self.start) * os.sysconf("SC_CLK_TCK")
+        return max(after - was for was, after in zip(self.before, stolen_ticks())) / ticks
+
+
+class Suite:
+    """What all scenarios share: where programs are, on which cores what runs, how long and how often is measured. `side_rounds`,
+    `side_seconds`: of what is measured side by side, the latter for each server."""
+
+    def __init__(self, build, full, rounds, seconds, minutes=None, side_rounds=0, side_seconds=0.0):
         self.build, self.full, self.rounds, self.seconds = build, full, rounds, seconds
+        self.side_rounds, self.side_seconds = side_rounds, side_seconds
         self.started = time.monotonic()
         self.deadline = self.started + minutes * 60 if minutes else None
         cores = sorted(os.sched_getaffinity(0))
@@ -98,15 +111,18 @@ class Trial:
         if self.counting:
             command += ["--syscalls"]
             command += ["--counters", self.counters] if self.server.counts_allocations else []
-        before, start = stolen_ticks(), time.monotonic()
+        stolen = Stolen()
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-        ticks = (time.monotonic() - start) * os.sysconf("SC_CLK_TCK")
-        if done.returncode != 0:
-            raise processes.Failure(f"{self.server.label}: {done.stderr.strip()[-500:]}\n{self.process.logged()[-500:]}")
-        found = json.loads(done.stdout)
+        share = stolen.share()
+        return {**self.report(done.returncode, done.stdout, done.stderr), "stolen": share}
+
+    def report(self, status, output, said):
+        """Of a load generator that has ended."""
+        if status != 0:
+            raise processes.Failure(f"{self.server.label}: {said.strip()[-500:]}\n{self.process.logged()[-500:]}")
+        found = json.loads(output)
         if found["operations"] == 0:
             raise processes.Failure(f"{self.server.label}: not one operation ended in {found['seconds']:.1f} s")
-        found["stolen"] = max(after - was for was, after in zip(before, stolen_ticks())) / ticks
         return derive(found)
 
 
@@ -132,15 +148,52 @@ def spread(values):
     return (max(values) - min(values)) / middle if middle else 0.0
 
 
-class Row:
-    """One server in one case: its rounds and, from a run of its own, what it counted."""
+class Rounds:
+    """Of one measurement: those that count, those that the machine disturbed, and what failed. A round has "stolen"."""
 
     ATTEMPTS = 2  # that may fail, before no more are made
+    RETAKES, ENOUGH = 2, 3  # so often is one taken again; it does not count then if so many others do
+
+    def __init__(self, suite, label, missing):
+        self.suite, self.label, self.missing = suite, label, missing
+        self.rounds, self.failures, self.retaken, self.disturbed = [], [], 0, []
+
+    def attempt(self, action):
+        """Whatever goes wrong is noted: what else is to be measured must not suffer."""
+        if self.missing or len(self.failures) >= self.ATTEMPTS or self.suite.is_out_of_time():
+            return None
+        try:
+            return action()
+        except (processes.Failure, subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
+            self.failures.append(str(error) or type(error).__name__)
+            return None
+
+    def take(self, action):
+        """A round. It is taken again while the machine took too much of it away; the one that lost least counts."""
+        best = self.attempt(action)
+        for _ in range(self.RETAKES):
+            if best is None or best["stolen"] <= STOLEN_MAX:
+                break
+            other = self.attempt(action)
+            self.retaken += other is not None
+            best = min(best, other or best, key=lambda one: one["stolen"])
+        if best is not None:
+            self.rounds.append(best)
+
+    def settle(self):
+        """All rounds are there: sets those aside of which the machine took too much, if enough others are left."""
+        good = [one for one in self.rounds if one["stolen"] <= STOLEN_MAX]
+        if len(good) >= self.ENOUGH:
+            self.disturbed = [one for one in self.rounds if one["stolen"] > STOLEN_MAX]
+            self.rounds = good
+
+
+class Row(Rounds):
+    """One server in one case: its rounds and, from a run of its own, what it counted."""
 
     def __init__(self, suite, server):
-        self.suite, self.server, self.rounds, self.counted, self.failures = suite, server, [], {}, []
-        self.retaken, self.disturbed = 0, []
-        self.missing = server.missing(suite)
+        super().__init__(suite, server.label, server.missing(suite))
+        self.server, self.counted = server, {}
 
     def values(self, name):
         return [one[name] for one in self.rounds]
@@ -157,37 +210,11 @@ class Row:
         """A line to stand where figures would."""
         return (self.missing or (self.failures or ["no time was left"])[0]).strip().split("\n")[0][:100]
 
-    def attempt(self, action):
-        """Whatever goes wrong is noted: what else is to be measured must not suffer."""
-        if self.missing or len(self.failures) >= self.ATTEMPTS or self.suite.is_out_of_time():
-            return None
-        try:
-            return action()
-        except (processes.Failure, subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
-            self.failures.append(str(error) or type(error).__name__)
-            return None
-
     def measure(self, kind, arguments, cores=None):
-        """A round. It is taken again while the machine took too much of it away; the one that lost least counts."""
         def action():
             with Trial(self.suite, self.server, cores) as trial:
                 return trial.load(kind, *arguments)
-        best = self.attempt(action)
-        for _ in range(RETAKES):
-            if best is None or best["stolen"] <= STOLEN_MAX:
-                break
-            other = self.attempt(action)
-            self.retaken += other is not None
-            best = min(best, other or best, key=lambda one: one["stolen"])
-        if best is not None:
-            self.rounds.append(best)
-
-    def settle(self):
-        """All rounds are there: sets those aside of which the machine took too much, if enough others are left."""
-        good = [one for one in self.rounds if one["stolen"] <= STOLEN_MAX]
-        if len(good) >= ENOUGH:
-            self.disturbed = [one for one in self.rounds if one["stolen"] > STOLEN_MAX]
-            self.rounds = good
+        self.take(action)
 
     def count(self, kind, arguments, cores=None):
         def action():
@@ -206,10 +233,10 @@ class Row:
                 "counted": {name: self.counted[name] for name in ("syscalls_each", "allocations_each") if name in self.counted}}
 
 
-def disturbances(rows):
-    """A sentence about what the machine took away, or None."""
-    retaken, aside = sum(row.retaken for row in rows), sum(len(row.disturbed) for row in rows)
-    left = [one["stolen"] for row in rows for one in row.rounds if one.get("stolen", 0) > STOLEN_MAX]
+def disturbances(measured):
+    """Of rows, or what else has rounds: a sentence about what the machine took away, or None."""
+    retaken, aside = sum(row.retaken for row in measured), sum(len(row.disturbed) for row in measured)
+    left = [one["stolen"] for row in measured for one in row.rounds if one.get("stolen", 0) > STOLEN_MAX]
     if not retaken and not left:
         return None
     kept = f"; {len(left)} that count lost more even so, {max(left):.0%} at most" if left else ""
@@ -238,12 +265,17 @@ def run_case(suite, case, cores=None):
         row.count(case.kind, case.arguments, cores)
 
 
+def seconds_around(server, arguments):
+    """That pass before and after what a round measures, about."""
+    words = [*map(str, arguments), *server.more_load]
+    connections = int(words[words.index("--connections") + 1]) if "--connections" in words else 100
+    return server.seconds_to_start + connections * (0.0008 if server.options.get("tls") else 0.00015)
+
+
 def estimate(suite, case):
     """Seconds that a case takes, about."""
     def of(server):
-        words = [*map(str, case.arguments), *server.more_load]
-        connections = int(words[words.index("--connections") + 1]) if "--connections" in words else 100
-        around = server.seconds_to_start + connections * (0.0008 if server.options.get("tls") else 0.00015)
+        around = seconds_around(server, case.arguments)
         return (suite.rounds * (around + suite.seconds * (1 + WARMUP)) + around + COUNTING_SECONDS + COUNTING_WARMUP)
     return sum(of(server) for server in case.candidates if server.missing(suite) is None)
 

@@ -118,12 +118,18 @@ def write(folder, scenario, machine):
             out.write(content)
 
 
+def table_text(one):
+    """One of a result's tables, and what stands under it."""
+    below = one.get("below")
+    return table(one["head"], one["rows"]) + (f"\n\n{below}" if below else "")
+
+
 def text(result):
     """A scenario's tables, from its JSON."""
     parts = [f"### {result['title']}"] + ([result["note"]] if result["note"] else [])
     for one in result["tables"]:
         label = f"**{one['label']}**\n\n" if one["label"] else ""
-        parts.append(label + table(one["head"], one["rows"]))
+        parts.append(label + table_text(one))
     parts += [result["disturbances"]] if result.get("disturbances") else []
     parts += ["Failed: " + failure.strip().split("\n")[0][:200] for failure in result["failures"]]
     return "\n\n".join(parts)

@@ -3,11 +3,27 @@ from . import report
 from .measure import disturbances, estimate, idle, median, Row, run_case, spread, take_rounds, times
 from .servers import (DESCRIPTORS, Haproxy, Limit, LimitProxy, Mosquitto, Nginx, NodeWs, Pushpin, Tidegate,
                       TidegateNodes)
+from .sidebyside import SideBySide
 
 
 class Case:
     def __init__(self, label, candidates, kind, *arguments):
         self.label, self.candidates, self.kind, self.arguments, self.rows = label, candidates, kind, arguments, []
+        self.side_by_side = None
+
+    def beside_limit(self, suite, *servers):
+        """That these are measured side by side with the limit as well: for ratios that have an aim."""
+        if suite.side_rounds > 0:
+            self.side_by_side = SideBySide(suite, self.label, [*servers, Limit()], self.kind, self.arguments)
+        return self
+
+    def table(self):
+        below = self.side_by_side.line() if self.side_by_side else None
+        return {"label": self.label, "head": report.HEAD, "rows": report.load_rows(self), "below": below}
+
+    def data(self):
+        beside = {"side_by_side": self.side_by_side.as_json()} if self.side_by_side else {}
+        return {"case": self.label, "load": [self.kind, *map(str, self.arguments)], "rows": [row.as_json() for row in self.rows], **beside}
 
 
 class Scenario:
@@ -25,36 +41,43 @@ class Scenario:
         raise NotImplementedError
 
     def estimate(self):
-        return sum(estimate(self.suite, case) for case in self.cases)
+        return (sum(estimate(self.suite, case) for case in self.cases) +
+                sum(case.side_by_side.estimate() for case in self.cases if case.side_by_side))
 
     def run(self, save):
         """Calls `save` whenever there is more."""
         for case in self.cases:
             run_case(self.suite, case, self.cores)
-            self.suite.say(f"\n{self.title}: {case.label}\n{report.table(report.HEAD, report.load_rows(case))}")
+            if case.side_by_side:
+                save()
+                case.side_by_side.run()
+            self.suite.say(f"\n{self.title}: {case.label}\n{report.table_text(case.table())}")
             save()
 
     def rows(self):
         return [row for case in self.cases for row in case.rows]
 
+    def measured(self):
+        """Rows, and what stands side by side."""
+        return self.rows() + [case.side_by_side for case in self.cases if case.rows and case.side_by_side]
+
     def failures(self):
-        found = [f"{row.server.label}: {failure}" for row in self.rows() for failure in row.failures]
-        unmeasured = [f"{row.server.label}: no time was left" for row in self.rows()
+        found = [f"{row.label}: {failure}" for row in self.measured() for failure in row.failures]
+        unmeasured = [f"{row.label}: no time was left" for row in self.measured()
                       if not row.rounds and not row.missing and not row.failures]
         return found + unmeasured + ([self.error] if self.error else [])
 
     def disturbances(self):
-        return disturbances(self.rows())
+        return disturbances(self.measured())
 
     def tables(self):
-        return [{"label": case.label, "head": report.HEAD, "rows": report.load_rows(case)} for case in self.cases if case.rows]
+        return [case.table() for case in self.cases if case.rows]
 
     def picture(self):
         return report.cpu_chart(self)
 
     def data(self):
-        return {"unit": self.unit, "cases": [{"case": case.label, "load": [case.kind, *map(str, case.arguments)],
-                                              "rows": [row.as_json() for row in case.rows]} for case in self.cases]}
+        return {"unit": self.unit, "cases": [case.data() for case in self.cases]}
 
 
 def size_name(size):
@@ -81,8 +104,10 @@ class Echo(Scenario):
         for depth, size, connections in shapes:
             peers = [NodeWs(), nchan(), Mosquitto()] if full and (connections == 100 or (depth, size) == (1, 20)) else []
             peers = peers if full or connections > 100 else [NodeWs()]
-            cases.append(Case(f"{size_name(size)}, {connections} connections, depth {depth}", [Tidegate(), Limit(), *peers], "echo",
-                              "--connections", connections, "--depth", depth, "--size", size))
+            case = Case(f"{size_name(size)}, {connections} connections, depth {depth}", [Tidegate(), Limit(), *peers], "echo",
+                        "--connections", connections, "--depth", depth, "--size", size)
+            has_aim = connections == 100 and (depth == 1 or size == 20)
+            cases.append(case.beside_limit(self.suite, Tidegate()) if has_aim else case)
         return cases
 
 
@@ -101,7 +126,8 @@ class Push(Scenario):
             if size == 64:
                 many = ["--publishers", "256"]
                 candidates += [Pushpin("pushpin, HTTP", load=many), Pushpin("pushpin, ZeroMQ", load=many, zmq=True)]
-            cases.append(Case(f"{size_name(size)}, 1000 clients", candidates, "push", "--connections", 1000, "--size", size))
+            case = Case(f"{size_name(size)}, 1000 clients", candidates, "push", "--connections", 1000, "--size", size)
+            cases.append(case.beside_limit(self.suite, *candidates[:2]) if size == 64 else case)
         return cases
 
 
@@ -122,13 +148,15 @@ class BackEnd(Scenario):
 class Fanout(Scenario):
     name, unit = "fanout", "delivery"
     title = "A message to every client: parallel pushes by 64 publishers; latency is that of a whole round"
-    note = "nginx and mosquitto: one publish to a channel that all have subscribed to."
+    note = ("tidegate, one call: a single POST that names all connections, beyond the native service. nginx and mosquitto: one publish "
+            "to a channel that all have subscribed to.")
 
     def make_cases(self, full):
         one = ["--broadcast"]
-        candidates = [Tidegate(), Limit(), Nginx("nginx, nchan, one publish", load=one), Mosquitto("mosquitto, one publish", load=one)]
+        candidates = [Tidegate(), Limit(), Tidegate("tidegate, one call", batch=True, load=["--batch"]),
+                      Nginx("nginx, nchan, one publish", load=one), Mosquitto("mosquitto, one publish", load=one)]
         return [Case(f"{connections} clients", candidates, "fanout", "--connections", connections, "--publishers", 64)
-                for connections in (1000, 10000)]
+                .beside_limit(self.suite, Tidegate()) for connections in (1000, 10000)]
 
 
 class Handshake(Scenario):

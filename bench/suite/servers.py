@@ -10,6 +10,7 @@ from .processes import certificate, Failure, free_port, Group, Process
 
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MANY = 100000000
+BATCH_MAX = 10000  # connections that one call may name
 DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "execute-api:*", "Resource": "*"}]}
@@ -93,15 +94,16 @@ def mock(name, template):
 
 class Tidegate(Server):
     """Options: auth, connect ($connect asks the back end), workers, routes, credentials, policies (for each of them), padding
-    (KB), http (an HTTP API), tls."""
+    (KB), http (an HTTP API), tls, batch (one call names many connections)."""
 
     name = "tidegate"
+    seconds_to_start = 0.2
 
     def version(self, suite):
         return first_line(suite.program("tidegate"), "version")
 
     def missing(self, suite):
-        if not any(self.options.get(name) for name in ("http", "tls", "policies")):
+        if not any(self.options.get(name) for name in ("http", "tls", "policies", "batch")):
             return None
         with suite.folder() as folder:
             for name, content in self.files(folder, 1, 2, 3).items():
@@ -142,7 +144,8 @@ class Tidegate(Server):
     def files(self, folder, port, second_port, backend):
         return {"tidegate.json": json.dumps({
             "listeners": [self.listener(port)], "workers": self.options.get("workers", 1),
-            "management": {"auth": self.options.get("auth", "none")},
+            "management": {"auth": self.options.get("auth", "none"),
+                           **({"batchMaxConnections": BATCH_MAX} if self.options.get("batch") else {})},
             "drain": {"closesPerSecond": 0, "deadlineSeconds": 2},
             "throttling": {"rateLimit": MANY, "burstLimit": MANY, "connectionRateLimit": MANY,
                            "connectionBurstLimit": MANY},
@@ -211,6 +214,7 @@ class Limit(Server):
     """The least that a WebSocket server must do: bench/limit.c. Options: connect, app (messages go to the back end), tls."""
 
     name = "limit"
+    seconds_to_start = 0.2
 
     def command(self, suite, folder, port, second_port, backend):
         command = [suite.program("bench/bench_limit"), str(port), str(backend)]
