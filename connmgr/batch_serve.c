@@ -109,11 +109,19 @@ static void fetch_ahead(const struct tg_serving *serving, size_t index)
 static size_t write_slice(struct tg_serving *serving, size_t room)
 {
     size_t each = serving->frame->len > SHORT ? serving->frame->len : SHORT;
+    size_t first = serving->next;
     while (serving->next < serving->count && room > 0) {
         size_t index = serving->next++;
         fetch_ahead(serving, index);
         serving->outcomes[index] = (unsigned char)serve_one(serving, index);
         room -= each < room ? each : room;
+    }
+    tg_push_flush(serving->push);
+    for (size_t i = first; i < serving->next; i++) {
+        if (serving->outcomes[i] == TG_PUSH_DONE &&
+            tg_conn_get_open(serving->push->mgr, serving->targets[i]) == NULL) {
+            serving->outcomes[i] = TG_PUSH_GONE; /* the write found out */
+        }
     }
     return room;
 }

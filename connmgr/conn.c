@@ -445,6 +445,16 @@ static void on_read(void *arg)
     }
 }
 
+static void on_unsent(void *arg, enum tg_err err, size_t len)
+{
+    struct tg_conn *conn = arg;
+    if (err == TG_EAGAIN) {
+        tg_conn_keep_in_socket(conn, len);
+    } else if (conn->state == TG_CONN_OPEN) {
+        tg_conn_begin_closing(conn); /* on_closed follows, and with it the end of what is queued */
+    }
+}
+
 static void on_writable(void *arg)
 {
     tg_conn_socket_drained(arg);
@@ -492,5 +502,6 @@ const struct tg_socket_events tg_conn_socket_events = {
     .on_control = on_control,
     .on_read = on_read,
     .on_writable = on_writable,
+    .on_unsent = on_unsent,
     .on_closed = on_closed,
 };

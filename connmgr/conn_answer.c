@@ -7,7 +7,7 @@ void tg_conn_write_answers(struct tg_connmgr *mgr)
     struct tg_conn_answers *answers = &mgr->answers;
     struct tg_conn *conn = answers->conn;
     answers->conn = NULL;
-    enum tg_err err = conn->ops->write(conn->socket, tg_slice_make(answers->bytes, answers->len));
+    enum tg_err err = tg_conn_write_later(conn, tg_slice_make(answers->bytes, answers->len));
     if (err != TG_OK && err != TG_EAGAIN) { /* the end is seen; on_closed follows */
         tg_conn_begin_closing(conn);
         tg_conn_drop_sends(conn);
@@ -45,7 +45,7 @@ static enum tg_err note_written(struct tg_conn *conn, enum tg_err err, size_t le
 }
 
 /* One frame, on an open connection without a queue: a short one in one piece, which costs the socket less
- * than two. TG_OK: the socket has taken it. TG_ECLOSED: the end is seen; on_closed follows. */
+ * than two. TG_OK: the socket has taken it, or will. TG_ECLOSED: the end is seen; on_closed follows. */
 static enum tg_err write_frame(struct tg_conn *conn, enum tg_opcode opcode, struct tg_slice payload)
 {
     char header[TG_FRAME_HEADER_MAX];
@@ -59,8 +59,8 @@ static enum tg_err write_frame(struct tg_conn *conn, enum tg_opcode opcode, stru
         }
         pieces[0] = tg_slice_make(at, header_len + payload.len);
     }
-    return note_written(conn, tg_conn_write_pieces(conn, pieces, joined ? 1 : 2), header_len + payload.len,
-                        payload.len);
+    enum tg_err err = joined ? tg_conn_write_later(conn, pieces[0]) : tg_conn_write_pieces(conn, pieces, 2);
+    return note_written(conn, err, header_len + payload.len, payload.len);
 }
 
 /* TG_OK: so it may, and counts as that of this pass. */
@@ -96,7 +96,7 @@ enum tg_err tg_conn_send_frame_now(struct tg_conn *conn, const struct tg_frame *
     if (err != TG_OK) {
         return err;
     }
-    err = conn->ops->write(conn->socket, tg_slice_make(frame->bytes, frame->len));
+    err = tg_conn_write_later(conn, tg_slice_make(frame->bytes, frame->len));
     return note_written(conn, err, frame->len, frame->len - tg_frame_header_len(frame));
 }
 

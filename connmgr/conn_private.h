@@ -136,6 +136,13 @@ static inline enum tg_err tg_conn_write_pieces(struct tg_conn *conn, const struc
     return count == 1 ? conn->ops->write(conn->socket, pieces[0])
                       : conn->ops->write_pieces(conn->socket, pieces, count);
 }
+/* One piece, which may go out with those of other connections: TG_OK may turn out to be no more than a wish,
+ * of which on_unsent tells. */
+static inline enum tg_err tg_conn_write_later(struct tg_conn *conn, struct tg_slice frames)
+{
+    return conn->ops->write_later != NULL ? conn->ops->write_later(conn->socket, frames)
+                                          : conn->ops->write(conn->socket, frames);
+}
 /* Writes the answers that there are. */
 void tg_conn_write_answers(struct tg_connmgr *mgr);
 /* Writes what the socket takes now. */

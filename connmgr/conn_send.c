@@ -207,7 +207,7 @@ void tg_conn_count_sent(struct tg_conn *conn, size_t frames, size_t payload)
 void tg_conn_keep_in_socket(struct tg_conn *conn, size_t len)
 {
     conn->blocked = true;
-    conn->socket_bytes = len;
+    conn->socket_bytes += len;
     conn->queued_bytes += len;
     tg_counter_add(&conn->mgr->counters.queued_bytes, len);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "server/base/alloc.h"
+#include "server/io/sends.h"
 
 /* An operation runs on the worker that owns the connection (serve), which is the one that was asked or, by
  * way of the bus, another. Texts of the envelopes: a question has the API id, the payload and the close
@@ -417,7 +418,7 @@ enum tg_err tg_push_read_id(struct tg_push *push, struct tg_slice connection_id,
     return tg_connid_read(&push->ids, connection_id, out);
 }
 
-bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome)
+bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, struct tg_push_now *out)
 {
     struct tg_connid id;
     if (request->verb != TG_PUSH_POST || tg_connid_read(&push->ids, request->connection_id, &id) != TG_OK ||
@@ -425,8 +426,9 @@ bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, en
         return false;
     }
     struct tg_conn *conn = find_conn(push, request, &id);
+    out->to = tg_push_handle_of(&id);
     if (conn == NULL) {
-        *outcome = TG_PUSH_GONE;
+        out->outcome = TG_PUSH_GONE;
         return true;
     }
     enum tg_err err =
@@ -435,8 +437,19 @@ bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, en
         return false;
     }
     tg_conn_touch(conn);
-    *outcome = tg_push_outcome_of(err);
+    out->outcome = tg_push_outcome_of(err);
     return true;
+}
+
+void tg_push_flush(struct tg_push *push)
+{
+    tg_sends_flush(tg_loop_sends(push->loop));
+}
+
+enum tg_push_outcome tg_push_outcome_now(const struct tg_push *push, const struct tg_push_now *now)
+{
+    bool lost = now->outcome == TG_PUSH_DONE && tg_conn_get_open(push->mgr, now->to) == NULL;
+    return lost ? TG_PUSH_GONE : now->outcome;
 }
 
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,

@@ -59,9 +59,17 @@ enum tg_err tg_push_read_id(struct tg_push *push, struct tg_slice connection_id,
  */
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,
                           void *arg, struct tg_push_op **out) TG_MUST_CHECK;
-/* A POST to a connection of this worker, done within the call if that can be: its socket is open and takes
- * all of it now (or the connection is gone: TG_PUSH_GONE). False: nothing was done; tg_push_start it. */
-bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome);
+/* A POST to a connection of this worker, without waiting for its turn if that can be: its socket is open and
+ * nothing is before it (or the connection is gone: TG_PUSH_GONE). False: nothing was done; tg_push_start it.
+ */
+struct tg_push_now {
+    enum tg_push_outcome outcome; /* as far as it is known */
+    struct tg_conn_handle to;
+};
+bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, struct tg_push_now *out);
+/* What became of them is known when the loop's sends have been flushed, by which several go out together. */
+void tg_push_flush(struct tg_push *push);
+enum tg_push_outcome tg_push_outcome_now(const struct tg_push *push, const struct tg_push_now *now);
 /* The caller no longer waits. A frame in a send queue of this worker is withdrawn; another worker that was
  * asked does what it was asked. */
 void tg_push_cancel(struct tg_push_op *op);

@@ -25,6 +25,10 @@ struct tg_socket_events {
     void (*on_read)(void *arg);
     /* What an earlier write had left over has gone to the kernel. */
     void (*on_writable)(void *arg);
+    /* What a write_later of `len` bytes has come to, unless all is in the kernel: TG_EAGAIN or TG_ECLOSED, as
+     * a write would have returned it. This one may come from inside an operation on the same socket, which is
+     * then not to be called from here. */
+    void (*on_unsent)(void *arg, enum tg_err err, size_t len);
     /* Last call, exactly once, for every socket that was opened. */
     void (*on_closed)(void *arg, const struct tg_socket_end *end);
 };
@@ -36,6 +40,10 @@ struct tg_socket_ops {
      * TG_EAGAIN: taken, part of it waits in the socket; no further write until on_writable. TG_ECLOSED: not
      * taken, on_closed follows. */
     enum tg_err (*write)(struct tg_socket *socket, struct tg_slice frames);
+    /* The same, but TG_OK may also mean that it will be written together with what others have to write,
+     * before the loop waits again, or before anything else is to this socket: of what goes wrong then
+     * on_unsent tells. The bytes need not outlive the call. NULL: not offered. */
+    enum tg_err (*write_later)(struct tg_socket *socket, struct tg_slice frames);
     /* The same, given in pieces, at most TG_SOCKET_PIECES, none of them empty. NULL: not offered. */
     enum tg_err (*write_pieces)(struct tg_socket *socket, const struct tg_slice *pieces, size_t count);
     /* Inside on_message: more came with this message, which is looked at next; on_read follows. NULL: never.

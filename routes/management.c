@@ -110,12 +110,12 @@ static enum tg_err make_request(const struct management_call *call, struct tg_pu
     return TG_OK;
 }
 
-/* Whether it is done, with this outcome. Otherwise the call waits, or has failed. */
-static bool try_push(struct management_call *call, enum tg_push_outcome *outcome)
+/* Whether it is done when the sends are flushed. Otherwise the call waits, or has failed. */
+static bool try_push(struct management_call *call)
 {
     struct tg_push_request request;
     enum tg_err err = make_request(call, &request);
-    if (err == TG_OK && tg_push_now(call->engine->push, &request, outcome)) {
+    if (err == TG_OK && tg_push_now(call->engine->push, &request, &call->now)) {
         return true;
     }
     if (err == TG_OK) {
@@ -136,13 +136,14 @@ void management_push_all(struct tg_engine *engine)
     tg_list_init(&done);
     while ((node = tg_list_pop(&engine->pushes)) != NULL) {
         struct management_call *call = TG_CONTAINER(node, struct management_call, node);
-        if (try_push(call, &call->outcome)) {
+        if (try_push(call)) {
             tg_list_append(&done, &call->node);
         }
     }
+    tg_push_flush(engine->push);
     while ((node = tg_list_pop(&done)) != NULL) {
         struct management_call *call = TG_CONTAINER(node, struct management_call, node);
-        conclude(call, call->outcome, NULL);
+        conclude(call, tg_push_outcome_now(engine->push, &call->now), NULL);
     }
 }
 
@@ -159,7 +160,6 @@ void management_push(struct management_call *call)
 {
     struct tg_engine *engine = call->engine;
     bool more = !tg_list_empty(&engine->pushes) || tg_loop_events_left(engine->loop) > 0;
-    enum tg_push_outcome outcome;
     if (more && !call->waits && call->verb == TG_PUSH_POST && call->body.len <= TOGETHER_MAX) {
         call->series = management_series(call);
         call->lane = NULL;
@@ -168,8 +168,9 @@ void management_push(struct management_call *call)
         return;
     }
     management_push_all(engine);
-    if (try_push(call, &outcome)) {
-        conclude(call, outcome, NULL);
+    if (try_push(call)) {
+        tg_push_flush(engine->push);
+        conclude(call, tg_push_outcome_now(engine->push, &call->now), NULL);
     }
 }
 

@@ -51,7 +51,7 @@ struct management_call {
     struct tg_model *model;          /* one reference once it waits, borrowed before */
     struct tg_call_lane *lane;       /* NULL once it waits */
     struct tg_route_metrics *series; /* NULL: to be found */
-    enum tg_push_outcome outcome;    /* of one of engine->pushes, once it is done */
+    struct tg_push_now now;          /* of one of engine->pushes, once it is done */
     const struct tg_api *api;
     const struct tg_stage *found;           /* the path's; NULL: there is none */
     const struct tg_stage *stage;           /* NULL: not known (yet) */

@@ -128,7 +128,8 @@ struct tg_config {
     struct tg_slice path; /* of the file */
     struct tg_listeners listeners;
     struct tg_admin_settings admin;
-    int64_t workers;         /* "auto" in the file: 0, one a core */
+    int64_t workers; /* "auto" in the file: 0, one a core */
+    bool io_uring;   /* ioUring: writes of many connections in one system call, where the kernel can */
     int64_t max_connections; /* maxConnections, all workers; 0: what the descriptor limit allows */
     struct tg_registry_settings registry;
     struct tg_slice
@@ -167,7 +168,8 @@ static inline void tg_config_unref(struct tg_config *config)
     tg_model_unref(&config->model);
 }
 /* Whether a running gateway can change from `current` to `next` without a restart; else *option names the
- * first restart-only option that differs (listeners, admin, workers, registry, connectionIdSecret). */
+ * first restart-only option that differs (listeners, admin, workers, ioUring, registry, connectionIdSecret).
+ */
 bool tg_config_reloadable(const struct tg_config *current, const struct tg_config *next, const char **option);
 /* Makes the TLS contexts of the listeners, which reads their files; what is wrong with them is reported.
  * TG_ENOMEM. Called by tg_config_load. */

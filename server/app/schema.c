@@ -347,6 +347,8 @@ static const struct tg_option config_rows[] = {
     {"admin", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_config, admin), .schema = &admin_schema, .help = "Health and metrics."},
     {"workers", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_config, workers), .fallback = "auto", .min = 1, .max = 256, .names = workers_names,
      .help = "Threads that serve; `auto`: one a core."},
+    {"ioUring", TG_OPTION_BOOL, TG_OPTION_RESTART, AT(tg_config, io_uring), .fallback = "true",
+     .help = "Hands the writes of many connections to the kernel together, where the system lets us ([operations.md](operations.md#io_uring)); false: one by one."},
     {"maxConnections", TG_OPTION_INT, TG_OPTION_RESTART, AT(tg_config, max_connections), .fallback = "0", .max = NO_LIMIT,
      .help = "Of all workers together; 0: what the limit on open files allows."},
     {"registry", TG_OPTION_STRUCT, TG_OPTION_RESTART, AT(tg_config, registry), .schema = &registry_schema,

@@ -9,6 +9,7 @@
 #include "server/app/closing.h"
 #include "server/app/seat.h"
 #include "server/front/ws.h"
+#include "server/io/sends.h"
 #include "server/io/work.h"
 
 enum {
@@ -467,6 +468,7 @@ enum tg_err tg_worker_new(const struct tg_worker_options *options, struct tg_wor
     }
     if (err == TG_OK) {
         engine->loop = worker->loop;
+        tg_sends_use_ring(tg_loop_sends(worker->loop), worker->config->io_uring);
         err = tg_mailbox_new(worker->loop, MAIL_MAX, on_mail, worker, &worker->mailbox);
     }
     if (err == TG_OK) {

@@ -7,6 +7,7 @@
 
 #include "server/base/alloc.h"
 #include "server/front/httpd_private.h"
+#include "server/io/sends.h"
 
 enum {
     EARLY_MAX = 65536,    /* bytes held behind a head while its request is with the handler */
@@ -46,6 +47,9 @@ void http_conn_time(struct http_conn *conn, uint64_t *due_ms, uint64_t limit_ms)
 
 void http_conn_free(struct http_conn *conn)
 {
+    if (conn->gathered != 0) {
+        tg_sends_forget(tg_loop_sends(conn->httpd->options.loop), conn->gathered);
+    }
     tg_transport_close(conn->transport);
     tg_timer_stop(&conn->timer);
     tg_task_cancel(&conn->resume);
@@ -107,7 +111,9 @@ void http_conn_answered(struct http_conn *conn)
     }
     conn->state = HTTP_WRITE;
     conn->in_due_ms = 0;
-    http_conn_write(conn);
+    if (conn->gathered == 0) {
+        http_conn_write(conn);
+    }
 }
 
 void http_conn_next(struct http_conn *conn)

@@ -133,6 +133,7 @@ struct http_conn {
     bool blocked;                     /* the socket takes no more for now: out is written when it does */
     bool broken; /* writing failed, or the connection is to be cut: `resume` tells the handler */
     uint16_t port;
+    uint16_t gathered; /* in HTTP_WRITE: its answer waits among the loop's sends; 0: no */
     char source_ip[64];
     size_t source_ip_len;
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/front/httpd_private.h"
+#include "server/io/sends.h"
 
 enum {
     WRITE_NOW = 16384, /* queued bytes that do not wait for the end of the pass */
@@ -144,18 +145,41 @@ enum tg_err http_conn_put(struct http_conn *conn, const struct tg_slice *pieces,
     return TG_OK;
 }
 
+/* What the socket has left of an answer is queued. */
+static enum tg_err take_result(struct http_conn *conn, struct tg_slice bytes, enum tg_err err, size_t put)
+{
+    if (err != TG_OK && err != TG_EAGAIN) {
+        http_conn_break(conn);
+        return TG_OK;
+    }
+    http_count(&conn->httpd->counters.bytes_out, put);
+    return put < bytes.len ? tg_buf_append(&conn->out, tg_slice_from(bytes, put)) : TG_OK;
+}
+
+static void on_gathered_sent(void *arg, struct tg_slice bytes, enum tg_err err, size_t put)
+{
+    struct http_conn *conn = arg;
+    conn->gathered = 0;
+    if (take_result(conn, bytes, err, put) != TG_OK) {
+        http_conn_break(conn);
+    }
+    http_conn_write(conn);
+}
+
 enum tg_err http_conn_put_now(struct http_conn *conn, struct tg_slice bytes)
 {
     size_t put = 0;
+    enum tg_err err = TG_EAGAIN;
     if (tg_buf_size(&conn->out) == 0 && !conn->blocked && !conn->broken) {
-        enum tg_err err = tg_transport_write(conn->transport, bytes, &put);
-        if (err != TG_OK && err != TG_EAGAIN) {
-            http_conn_break(conn);
+        int fd = tg_transport_plain_fd(conn->transport);
+        struct tg_sends *sends = tg_loop_sends(conn->httpd->options.loop);
+        conn->gathered = fd >= 0 ? tg_sends_add(sends, fd, bytes, on_gathered_sent, conn) : 0;
+        if (conn->gathered != 0) {
             return TG_OK;
         }
-        http_count(&conn->httpd->counters.bytes_out, put);
+        err = tg_transport_write(conn->transport, bytes, &put);
     }
-    return put < bytes.len ? tg_buf_append(&conn->out, tg_slice_from(bytes, put)) : TG_OK;
+    return take_result(conn, bytes, err, put);
 }
 
 void http_conn_write(struct http_conn *conn)

@@ -5,6 +5,7 @@
 
 #include "server/base/alloc.h"
 #include "server/front/ws_internal.h"
+#include "server/io/sends.h"
 #include "server/io/wsanswer.h"
 
 enum { ANSWER_MAX = 32768 };
@@ -45,6 +46,9 @@ void tg_ws_engine_free(struct tg_ws_engine *engine)
 
 void tg_ws_release(struct tg_socket *socket)
 {
+    if (socket->gathered != 0) {
+        tg_sends_forget(tg_loop_sends(socket->engine->loop), socket->gathered);
+    }
     tg_list_remove(&socket->node);
     tg_transport_close(socket->transport);
     tg_timer_stop(&socket->timeout);
@@ -148,6 +152,15 @@ static enum tg_err op_write(struct tg_socket *socket, struct tg_slice frames)
     return socket->blocked ? TG_EAGAIN : TG_OK;
 }
 
+static enum tg_err op_write_later(struct tg_socket *socket, struct tg_slice frames)
+{
+    assert(socket->code != 0 || socket->broken || !socket->blocked);
+    if (socket->code != 0) {
+        return TG_ECLOSED;
+    }
+    return tg_ws_send_later(socket, frames) ? TG_OK : op_write(socket, frames);
+}
+
 static enum tg_err op_write_pieces(struct tg_socket *socket, const struct tg_slice *pieces, size_t count)
 {
     assert(socket->code != 0 || socket->broken || !socket->blocked);
@@ -189,6 +202,7 @@ static void op_pause(struct tg_socket *socket, bool paused)
 }
 
 const struct tg_socket_ops tg_ws_ops = {.write = op_write,
+                                        .write_later = op_write_later,
                                         .write_pieces = op_write_pieces,
                                         .more = op_more,
                                         .close = op_close,

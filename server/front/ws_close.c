@@ -36,6 +36,7 @@ static void report(struct tg_socket *socket)
     if (socket->reported) {
         return;
     }
+    tg_ws_send_gathered(socket);
     decide(socket, 1006, TG_EMPTY, true);
     struct tg_socket_end end = {
         .code = socket->code,

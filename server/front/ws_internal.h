@@ -34,7 +34,8 @@ struct tg_socket {
     int plain_fd;  /* tg_transport_plain_fd: a write then needs no look at the transport */
     uint16_t code; /* 0 while it is open */
     uint8_t reason_len;
-    uint8_t pong_len; /* the pong at the end of `out`, which a later one may replace */
+    uint8_t pong_len;  /* the pong at the end of `out`, which a later one may replace */
+    uint16_t gathered; /* a write that waits among the loop's sends, before `out`, which is empty; 0: none */
     bool by_peer;
     bool deaf;      /* nothing more is decoded: the peer's close frame came, or a violation */
     bool broken;    /* writing failed: `later` has the connection dropped */
@@ -101,6 +102,11 @@ bool tg_ws_send_pieces(struct tg_socket *socket, const struct tg_slice *pieces, 
 void tg_ws_send_close(struct tg_socket *socket, int code, struct tg_slice reason);
 /* Takes the place of an earlier pong that still waits (RFC 6455 section 5.5.3). */
 void tg_ws_send_pong(struct tg_socket *socket, struct tg_slice payload);
+/* The same as tg_ws_send, but the bytes may go out with those of others: the owner learns by on_unsent what
+ * was left. False: nothing was done. */
+bool tg_ws_send_later(struct tg_socket *socket, struct tg_slice bytes);
+/* Has what is gathered written now. */
+void tg_ws_send_gathered(struct tg_socket *socket);
 /* The kernel takes bytes again. */
 void tg_ws_flush(struct tg_socket *socket);
 

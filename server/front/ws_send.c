@@ -1,4 +1,5 @@
 #include "server/front/ws_internal.h"
+#include "server/io/sends.h"
 #include "server/io/sock.h"
 
 static void break_off(struct tg_socket *socket)
@@ -25,8 +26,56 @@ static size_t put(struct tg_socket *socket, struct tg_slice bytes)
     return 0;
 }
 
+/* What was left of a write that the kernel had no room for waits. */
+static void keep_rest(struct tg_socket *socket, struct tg_slice rest)
+{
+    socket->offered = rest.len;
+    socket->pong_len = 0;
+    if (tg_buf_append(&socket->out, rest) != TG_OK) {
+        break_off(socket);
+        return;
+    }
+    socket->blocked = true;
+    tg_ws_want(socket);
+}
+
+static void on_gathered_sent(void *arg, struct tg_slice bytes, enum tg_err err, size_t taken)
+{
+    struct tg_socket *socket = arg;
+    socket->gathered = 0;
+    if (taken == bytes.len) {
+        return;
+    }
+    if (err == TG_OK || err == TG_EAGAIN) {
+        keep_rest(socket, tg_slice_from(bytes, taken));
+    } else {
+        break_off(socket);
+    }
+    if (!socket->reported && socket->events->on_unsent != NULL) {
+        socket->events->on_unsent(socket->arg, socket->broken ? TG_ECLOSED : TG_EAGAIN, bytes.len);
+    }
+}
+
+bool tg_ws_send_later(struct tg_socket *socket, struct tg_slice bytes)
+{
+    if (socket->plain_fd < 0 || socket->gathered != 0 || socket->broken || tg_buf_size(&socket->out) > 0) {
+        return false;
+    }
+    socket->gathered =
+        tg_sends_add(tg_loop_sends(socket->engine->loop), socket->plain_fd, bytes, on_gathered_sent, socket);
+    return socket->gathered != 0;
+}
+
+void tg_ws_send_gathered(struct tg_socket *socket)
+{
+    if (socket->gathered != 0) {
+        tg_sends_now(tg_loop_sends(socket->engine->loop), socket->gathered);
+    }
+}
+
 bool tg_ws_send(struct tg_socket *socket, struct tg_slice bytes)
 {
+    tg_ws_send_gathered(socket);
     bool waits = tg_buf_size(&socket->out) > 0;
     socket->pong_len = 0;
     if (!waits && !socket->broken) {
@@ -71,6 +120,7 @@ static size_t put_pieces(struct tg_socket *socket, const struct tg_slice *pieces
 bool tg_ws_send_pieces(struct tg_socket *socket, const struct tg_slice *pieces, size_t count)
 {
     size_t taken = 0, left = 0;
+    tg_ws_send_gathered(socket);
     bool waits = tg_buf_size(&socket->out) > 0;
     socket->pong_len = 0;
     if (!waits && !socket->broken) {

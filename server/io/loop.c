@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "server/base/cache.h"
+#include "server/io/sends.h"
 #include "server/io/timer.h"
 
 /* One pass: waits in an epoll of our own, calls the owners of what is ready, then fires the timers that are
@@ -31,6 +32,7 @@ struct tg_loop {
     struct tg_wheel wheel;
     struct tg_list tasks, after_events;
     size_t events_left;
+    struct tg_sends *sends;
     struct tg_list dead; /* polls freed in this pass, of which there may still be events */
     uint64_t wall_at_ms; /* tg_loop_now_ms of the reading below */
     int64_t wall_ms;
@@ -178,12 +180,14 @@ static bool pass(struct tg_loop *loop)
     }
     loop->dispatching = false;
     run_tasks(&loop->after_events);
+    tg_sends_flush(loop->sends);
     if (uv_ready || loop->uv_asked) {
         run_uv(loop);
     }
     free_dead(loop);
     bool fired = fire_timers(loop);
     run_tasks(&loop->tasks);
+    tg_sends_flush(loop->sends);
     return count > 0 || uv_ready || tasks || fired; /* interrupted: by what libuv asked of the kernel */
 }
 
@@ -216,11 +220,16 @@ enum tg_err tg_loop_new(struct tg_loop **out)
     if (loop == NULL) {
         return TG_ENOMEM;
     }
+    if (tg_sends_new(&loop->sends) != TG_OK) {
+        free(loop);
+        return TG_ENOMEM;
+    }
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll < 0 || !init_uv(loop)) {
         if (loop->epoll >= 0) {
             close(loop->epoll);
         }
+        tg_sends_free(loop->sends);
         free(loop);
         return TG_EIO;
     }
@@ -245,6 +254,7 @@ void tg_loop_free(struct tg_loop *loop)
     assert(left == 0);
     (void)left;
     free_dead(loop);
+    tg_sends_free(loop->sends);
     close(loop->epoll);
     free(loop);
 }
@@ -273,6 +283,11 @@ void *tg_loop_native(struct tg_loop *loop)
 {
     loop->uv_asked = true;
     return &loop->uv;
+}
+
+struct tg_sends *tg_loop_sends(struct tg_loop *loop)
+{
+    return loop->sends;
 }
 
 uint64_t tg_loop_now_ms(const struct tg_loop *loop)

@@ -22,6 +22,10 @@ void tg_loop_stop(struct tg_loop *loop);
 /* The uv_loop_t, for what asks something of libuv at once: the loop lets it run before it next waits. */
 void *tg_loop_native(struct tg_loop *loop);
 
+/* Writes that wait for the end of the events at hand, or of the pass (sends.h). */
+struct tg_sends;
+struct tg_sends *tg_loop_sends(struct tg_loop *loop);
+
 /* Monotonic milliseconds, as of the beginning of this pass. */
 uint64_t tg_loop_now_ms(const struct tg_loop *loop);
 /* The number of this pass, never 0: for what is done once in each. */

@@ -12,6 +12,7 @@ struct tg_socket {
     struct tg_conn *conn;   /* the argument of the events */
     enum tg_err next;       /* what the next write says; TG_EAGAIN and TG_OK take the bytes */
     int writes;             /* calls of write */
+    int laters;             /* of these, of write_later */
     size_t longest;         /* bytes of the longest write */
     size_t pieces;          /* of the last write */
     const char *last_piece; /* where it was */
@@ -54,6 +55,13 @@ static inline enum tg_err fake_write_pieces(struct tg_socket *socket, const stru
     return socket->next;
 }
 
+/* Of what the kernel does not take in the end the test tells, by fake_unsent. */
+static inline enum tg_err fake_write_later(struct tg_socket *socket, struct tg_slice frames)
+{
+    socket->laters++;
+    return fake_write(socket, frames);
+}
+
 static inline bool fake_more(const struct tg_socket *socket)
 {
     return socket->more;
@@ -75,6 +83,7 @@ static inline void fake_pause(struct tg_socket *socket, bool paused)
 }
 
 static const struct tg_socket_ops fake_ops = {.write = fake_write,
+                                              .write_later = fake_write_later,
                                               .write_pieces = fake_write_pieces,
                                               .more = fake_more,
                                               .close = fake_close,
@@ -99,6 +108,12 @@ static inline void fake_end(struct tg_socket *socket, int code, const char *reas
 {
     const struct tg_socket_end end = {.code = code, .reason = tg_slice_cstr(reason), .by_peer = by_peer};
     tg_conn_socket_events.on_closed(socket->conn, &end);
+}
+
+static inline void fake_unsent(struct tg_socket *socket, enum tg_err err, size_t len)
+{
+    socket->next = err;
+    tg_conn_socket_events.on_unsent(socket->conn, err, len);
 }
 
 static inline void fake_writable(struct tg_socket *socket)

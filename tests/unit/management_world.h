@@ -21,6 +21,7 @@ static struct {
     int started, cancelled;
     bool within; /* a POST is done within the call, and ends so: */
     enum tg_push_outcome outcome;
+    bool unflushed; /* something was done within, and not flushed since */
     int done_within;
     bool by_text;   /* ... but by what is pushed: "gone", "busy"; "later" is not done within the call */
     char taken[16]; /* the first character of each push that was asked for within a call; a batch: B */
@@ -60,7 +61,7 @@ static inline void take_request(const struct tg_push_request *request)
     (void)snprintf(fake.payload, sizeof fake.payload, "%.*s", TG_FMT(request->payload));
 }
 
-bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, enum tg_push_outcome *outcome)
+bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, struct tg_push_now *out)
 {
     (void)push;
     if (!fake.within || request->verb != TG_PUSH_POST) {
@@ -74,11 +75,25 @@ bool tg_push_now(struct tg_push *push, const struct tg_push_request *request, en
     }
     fake.done_within++;
     take_request(request);
-    *outcome = !fake.by_text                                   ? fake.outcome
-               : tg_slice_eq(request->payload, TG_LIT("gone")) ? TG_PUSH_GONE
-               : tg_slice_eq(request->payload, TG_LIT("busy")) ? TG_PUSH_BUSY
-                                                               : TG_PUSH_DONE;
+    fake.unflushed = true;
+    out->outcome = !fake.by_text                                   ? fake.outcome
+                   : tg_slice_eq(request->payload, TG_LIT("gone")) ? TG_PUSH_GONE
+                   : tg_slice_eq(request->payload, TG_LIT("busy")) ? TG_PUSH_BUSY
+                                                                   : TG_PUSH_DONE;
     return true;
+}
+
+void tg_push_flush(struct tg_push *push)
+{
+    (void)push;
+    fake.unflushed = false;
+}
+
+enum tg_push_outcome tg_push_outcome_now(const struct tg_push *push, const struct tg_push_now *now)
+{
+    (void)push;
+    assert_false(fake.unflushed); /* what became of it is not known before */
+    return now->outcome;
 }
 
 enum tg_err tg_push_start(struct tg_push *push, const struct tg_push_request *request, tg_pushed_fn *done,

@@ -285,12 +285,12 @@ static void block(struct gateway *gateway, size_t i)
                                       .api_id = TG_LIT("chat"),
                                       .payload = TG_LIT("full"),
                                       .timeout_ms = LONG_MS};
-    enum tg_push_outcome outcome;
+    struct tg_push_now now;
     socket_of(gateway, i)->next = TG_EAGAIN;
     if (i >= EACH) {
         assert_int_equal(tg_conn_send_text(socket_of(gateway, i)->conn, TG_LIT("full")), TG_OK);
     } else {
-        assert_true(tg_push_now(worker->push, &request, &outcome));
+        assert_true(tg_push_now(worker->push, &request, &now));
     }
     turn_both(gateway);
     assert_int_equal(socket_of(gateway, i)->writes, 1);

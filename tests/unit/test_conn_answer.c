@@ -241,6 +241,61 @@ static void the_end_of_a_read_writes_them(void **state)
     assert_int_equal(atomic_load(&tg_connmgr_counters(fixture->mgr)->messages_out), 1);
 }
 
+/* An answer that went out with others and was not taken whole: as if the write had said so at once. */
+static void what_was_left_of_a_later_write_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    says(socket, "one");
+    turn(fixture->loop);
+    assert_int_equal(socket->laters, 1);
+    fake_unsent(socket, TG_EAGAIN, 5);
+    assert_int_equal(atomic_load(&counters->queued_bytes), 5);
+    says(socket, "two");
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    fake_writable(socket);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 2);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two");
+    assert_int_equal(atomic_load(&counters->queued_bytes), 0);
+    end_conn(socket);
+}
+
+/* The rest of one write, and then of the next, which was given to the socket before that was known. */
+static void what_was_left_adds_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    fake_unsent(socket, TG_EAGAIN, 5);
+    fake_unsent(socket, TG_EAGAIN, 7);
+    assert_int_equal(atomic_load(&counters->queued_bytes), 12);
+    fake_writable(socket);
+    assert_int_equal(atomic_load(&counters->queued_bytes), 0);
+    end_conn(socket);
+}
+
+static void nothing_follows_a_later_write_that_failed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    struct outcome outcome = {0};
+    says(socket, "one");
+    turn(fixture->loop);
+    assert_int_equal(send_text(socket->conn, "two", &outcome, NULL), TG_OK);
+    fake_unsent(socket, TG_ECLOSED, 5);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 1);
+    assert_int_equal(tg_conn_send_text(socket->conn, TG_LIT("three")), TG_ECLOSED);
+    assert_int_equal(outcome.calls, 0);
+    end_conn(socket);
+    turn(fixture->loop);
+    assert_int_equal(outcome.calls, 1);
+    assert_int_equal(outcome.err, TG_ECLOSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +306,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(eight_of_4k_are_one_write, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_at_the_limit_of_the_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_kernel_leaves_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_left_of_a_later_write_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_left_adds_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_follows_a_later_write_that_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_close_goes_behind_them, setup, teardown),
         cmocka_unit_test_setup_teardown(an_end_takes_them_along, setup, teardown),
         cmocka_unit_test_setup_teardown(the_end_of_a_read_writes_them, setup, teardown),

@@ -65,6 +65,20 @@ static struct tg_push_request post_to(const char *id, const char *text)
     };
 }
 
+/* The call, and what became of it. */
+static bool push_request(struct world *world, const struct tg_push_request *request,
+                         enum tg_push_outcome *outcome)
+{
+    struct tg_push_now now;
+    *outcome = TG_PUSH_FAILED;
+    if (!tg_push_now(world->push, request, &now)) {
+        return false;
+    }
+    tg_push_flush(world->push);
+    *outcome = tg_push_outcome_now(world->push, &now);
+    return true;
+}
+
 /* What the call said of a push of this text. */
 static bool push_now(struct world *world, struct tg_socket *socket, const char *text,
                      enum tg_push_outcome *outcome)
@@ -72,7 +86,7 @@ static bool push_now(struct world *world, struct tg_socket *socket, const char *
     const struct tg_push_request request = post_to(tg_conn_id(socket->conn), text);
     tg_push_expect(world->push, request.connection_id);
     assert_int_equal(tg_push_check_id(world->push, request.connection_id), TG_OK);
-    return tg_push_now(world->push, &request, outcome);
+    return push_request(world, &request, outcome);
 }
 
 static void assert_now(struct world *world, struct tg_socket *socket, const char *text,
@@ -110,6 +124,30 @@ static void writes_within_the_call(void **state)
     end_conn(socket);
 }
 
+/* What the write of all of them together finds out. */
+static void tells_of_one_that_was_lost(void **state)
+{
+    struct world *world = *state;
+    struct tg_socket *sockets[] = {open_conn(&world->fixture), open_conn(&world->fixture),
+                                   open_conn(&world->fixture)};
+    struct tg_push_now now[3];
+    for (size_t i = 0; i < 3; i++) {
+        const struct tg_push_request request = post_to(tg_conn_id(sockets[i]->conn), "one");
+        assert_true(tg_push_now(world->push, &request, &now[i]));
+        assert_int_equal(sockets[i]->laters, 1);
+    }
+    fake_unsent(sockets[1], TG_ECLOSED, 5);
+    fake_unsent(sockets[2], TG_EAGAIN, 5);
+    tg_push_flush(world->push);
+    assert_int_equal(tg_push_outcome_now(world->push, &now[0]), TG_PUSH_DONE);
+    assert_int_equal(tg_push_outcome_now(world->push, &now[1]), TG_PUSH_GONE);
+    assert_int_equal(tg_push_outcome_now(world->push, &now[2]),
+                     TG_PUSH_DONE); /* the rest waits in the socket */
+    for (size_t i = 0; i < 3; i++) {
+        end_conn(sockets[i]);
+    }
+}
+
 static void writes_binary_and_empty_payloads(void **state)
 {
     struct world *world = *state;
@@ -118,11 +156,11 @@ static void writes_binary_and_empty_payloads(void **state)
     enum tg_push_outcome outcome;
     request.binary = true;
     request.payload = TG_EMPTY;
-    assert_true(tg_push_now(world->push, &request, &outcome));
+    assert_true(push_request(world, &request, &outcome));
     assert_int_equal(outcome, TG_PUSH_DONE);
     turn(world->fixture.loop);
     request.payload = TG_LIT("\x00\xff");
-    assert_true(tg_push_now(world->push, &request, &outcome));
+    assert_true(push_request(world, &request, &outcome));
     ASSERT_WRITTEN(socket, "\x82\x00\x82\x02\x00\xff");
     end_conn(socket);
 }
@@ -143,7 +181,7 @@ static void writes_payloads_of_any_length(void **state)
         request.payload = tg_slice_make(text, lengths[i]);
         turn(world->fixture.loop);
         tg_buf_consume(&socket->written, tg_buf_size(&socket->written));
-        assert_true(tg_push_now(world->push, &request, &outcome));
+        assert_true(push_request(world, &request, &outcome));
         assert_int_equal(outcome, TG_PUSH_DONE);
         assert_int_equal(tg_frame_new(TG_OPCODE_TEXT, request.payload, &frame), TG_OK);
         assert_written(socket, frame->bytes, frame->len);
@@ -275,14 +313,14 @@ static void is_gone_with_its_connection(void **state)
     memcpy(id, tg_conn_id(socket->conn), sizeof id);
     request.connection_id = tg_slice_cstr(id);
     tg_conn_close(socket->conn, 1001, TG_LIT("Going away"));
-    assert_true(tg_push_now(world->push, &request, &outcome));
+    assert_true(push_request(world, &request, &outcome));
     assert_int_equal(outcome, TG_PUSH_GONE);
     assert_int_equal(socket->writes, 0);
     end_conn(socket);
     outcome = TG_PUSH_FAILED;
     tg_push_expect(world->push, request.connection_id);
     assert_int_equal(tg_push_check_id(world->push, request.connection_id), TG_OK);
-    assert_true(tg_push_now(world->push, &request, &outcome));
+    assert_true(push_request(world, &request, &outcome));
     assert_int_equal(outcome, TG_PUSH_GONE);
 }
 
@@ -296,7 +334,7 @@ static void is_gone_for_another_api(void **state)
         struct tg_push_request request = post_to(tg_conn_id(socket->conn), "one");
         enum tg_push_outcome outcome = TG_PUSH_FAILED;
         request.api_id = others[i];
-        assert_true(tg_push_now(world->push, &request, &outcome));
+        assert_true(push_request(world, &request, &outcome));
         assert_int_equal(outcome, TG_PUSH_GONE);
     }
     assert_int_equal(socket->writes, 0);
@@ -352,19 +390,19 @@ static void leaves_everything_else_to_the_long_way(void **state)
     const struct tg_connid other_node = {.node = 8, .worker = 0, .slot = 0, .generation = 1};
     char id[TG_CONNID_LEN + 1];
     request.verb = TG_PUSH_GET;
-    assert_false(tg_push_now(world->push, &request, &outcome));
+    assert_false(push_request(world, &request, &outcome));
     request.verb = TG_PUSH_DELETE;
-    assert_false(tg_push_now(world->push, &request, &outcome));
+    assert_false(push_request(world, &request, &outcome));
     request = post_to("not an id", "one");
     tg_push_expect(world->push, request.connection_id);
-    assert_false(tg_push_now(world->push, &request, &outcome));
+    assert_false(push_request(world, &request, &outcome));
     tg_connid_encode(world->fixture.options.id_key, &elsewhere, id);
     request = post_to(id, "one");
     tg_push_expect(world->push, request.connection_id);
     assert_int_equal(tg_push_check_id(world->push, request.connection_id), TG_OK);
-    assert_false(tg_push_now(world->push, &request, &outcome));
+    assert_false(push_request(world, &request, &outcome));
     tg_connid_encode(world->fixture.options.id_key, &other_node, id);
-    assert_false(tg_push_now(world->push, &request, &outcome));
+    assert_false(push_request(world, &request, &outcome));
     assert_int_equal(outcome, TG_PUSH_FAILED);
     assert_int_equal(socket->writes, 0);
     end_conn(socket);
@@ -406,7 +444,7 @@ static void push_on(struct side *side, size_t number, size_t at, const struct tg
     struct tg_push_request request = *model;
     enum tg_push_outcome outcome;
     request.connection_id = tg_slice_cstr(side->ids[at]);
-    if (side->at_once && tg_push_now(side->world.push, &request, &outcome)) {
+    if (side->at_once && push_request(&side->world, &request, &outcome)) {
         side->outcomes[number] = (int)outcome;
         side->done_at_once += outcome == TG_PUSH_DONE;
         return;
@@ -562,6 +600,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(writes_within_the_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_of_one_that_was_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_binary_and_empty_payloads, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_payloads_of_any_length, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_long_payloads_of_sockets_without_pieces, setup, teardown),

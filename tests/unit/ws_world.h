@@ -39,6 +39,8 @@ struct conn {
     struct tg_buf in;       /* what the client has received */
     bool eof;
     int count, pings, pongs, writables, closed;
+    int unsent; /* calls of on_unsent */
+    enum tg_err unsent_err;
     int code;
     bool by_peer;
     char reason[128];
@@ -92,6 +94,18 @@ static inline enum tg_err server_send(struct conn *conn, unsigned char first, st
     size_t len = put_frame(frame, first, payload.ptr, payload.len);
     conn->inside = true;
     enum tg_err err = tg_ws_ops.write(conn->socket, tg_slice_make(frame, len));
+    conn->inside = false;
+    free(frame);
+    return err;
+}
+
+static inline enum tg_err server_send_later(struct conn *conn, unsigned char first, struct tg_slice payload)
+{
+    char *frame = malloc(payload.len + 10);
+    assert_non_null(frame);
+    size_t len = put_frame(frame, first, payload.ptr, payload.len);
+    conn->inside = true;
+    enum tg_err err = tg_ws_ops.write_later(conn->socket, tg_slice_make(frame, len));
     conn->inside = false;
     free(frame);
     return err;
@@ -159,6 +173,16 @@ static inline void on_writable(void *arg)
     conn->writables++;
 }
 
+/* This one may come from inside an operation. */
+static inline void on_unsent(void *arg, enum tg_err err, size_t len)
+{
+    struct conn *conn = arg;
+    assert_int_equal(conn->closed, 0);
+    assert_true(len > 0);
+    conn->unsent++;
+    conn->unsent_err = err;
+}
+
 static inline void on_closed(void *arg, const struct tg_socket_end *end)
 {
     struct conn *conn = arg;
@@ -180,6 +204,7 @@ static const struct tg_socket_events events = {.on_message = on_message,
                                                .on_control = on_control,
                                                .on_read = on_read,
                                                .on_writable = on_writable,
+                                               .on_unsent = on_unsent,
                                                .on_closed = on_closed};
 
 /* ---- the loop ---- */

@@ -68,7 +68,8 @@ function complete(config, port, adminPort, registry) {
     credentials: [{ ...ADMIN_KEY, policy: ALLOW_ALL }],
     drain: { closesPerSecond: 0, deadlineSeconds: 5 },
     log: { level: 'info', format: 'json' },
-    ...(registry ? { registry } : {}),
+    // The other way to write as well: what is run once more with Redis does without io_uring.
+    ...(registry ? { registry, ioUring: false } : {}),
     ...config,
   };
 }
