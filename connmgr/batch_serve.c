@@ -4,6 +4,7 @@
 
 #include "connmgr/batch_private.h"
 #include "server/base/alloc.h"
+#include "server/io/sends.h"
 
 enum {
     /* What all batches together write in a pass, bytes, and what a short frame counts as: others wait no
@@ -112,6 +113,9 @@ static size_t write_slice(struct tg_serving *serving, size_t room)
     size_t first = serving->next;
     while (serving->next < serving->count && room > 0) {
         size_t index = serving->next++;
+        if (!tg_sends_has_room(tg_loop_sends(serving->push->loop), serving->frame->len)) {
+            tg_push_flush(serving->push);
+        }
         fetch_ahead(serving, index);
         serving->outcomes[index] = (unsigned char)serve_one(serving, index);
         room -= each < room ? each : room;

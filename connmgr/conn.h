@@ -159,10 +159,11 @@ enum tg_err tg_conn_send(struct tg_conn *conn, struct tg_frame *frame, tg_sent_f
  * (on_message) is joined with the other answers, without a frame of its own; a long text is written from
  * where it lies where it can be written at once. */
 enum tg_err tg_conn_send_text(struct tg_conn *conn, struct tg_slice text) TG_MUST_CHECK;
-/* A frame with this payload, written within the call, where that can be: nothing waits before it, and it is
- * the first so written in this pass of the loop; more of them are better joined. TG_OK: the socket has taken
- * it, as tg_sent_fn says. TG_ECLOSED: not open, or the end was seen. TG_EAGAIN: nothing was done; it is for
- * tg_conn_send. Borrowed; not for control frames. */
+/* A frame with this payload, written within the call, or gathered with those of other connections, where that
+ * can be: nothing waits before it, and it is the first so written in this pass of the loop; more of them are
+ * better joined. TG_OK: the socket has taken it, as tg_sent_fn says, or will when the loop's sends are
+ * flushed; what was lost then has its connection closing. TG_ECLOSED: not open, or the end was seen.
+ * TG_EAGAIN: nothing was done; it is for tg_conn_send. Borrowed; not for control frames. */
 enum tg_err tg_conn_send_now(struct tg_conn *conn, enum tg_opcode opcode,
                              struct tg_slice payload) TG_MUST_CHECK;
 /* The same with a frame, of which no reference is taken. */

@@ -65,7 +65,8 @@ struct tg_slot {
 
 /* Answers of one connection to the messages of one read, framed one behind the other: they go out when
  * another connection has answers, when anything else is to be sent, or at the end of the pass. Invariant:
- * while there are any, the connection's queue is empty, and it is not blocked. */
+ * while there are any, the connection's queue is empty; it was not blocked when the first came, and on_unsent
+ * alone may have said so since: then they wait in the socket. */
 struct tg_conn_answers {
     struct tg_conn *conn; /* NULL: none */
     size_t count, len;

@@ -15,7 +15,7 @@ struct tg_socket_end {
     bool by_peer; /* the peer closed first; false: tg_socket_ops.close did, or the engine (protocol error) */
 };
 
-/* Calls from the socket to its owner, never from inside one of the operations. */
+/* Calls from the socket to its owner, never from inside one of the operations, but for on_unsent. */
 struct tg_socket_events {
     /* One complete text or binary message; payload borrowed for the call. Text is valid UTF-8. */
     void (*on_message)(void *arg, struct tg_slice payload, bool binary);
@@ -40,12 +40,15 @@ struct tg_socket_ops {
      * TG_EAGAIN: taken, part of it waits in the socket; no further write until on_writable. TG_ECLOSED: not
      * taken, on_closed follows. */
     enum tg_err (*write)(struct tg_socket *socket, struct tg_slice frames);
-    /* The same, but TG_OK may also mean that it will be written together with what others have to write,
-     * before the loop waits again, or before anything else is to this socket: of what goes wrong then
-     * on_unsent tells. The bytes need not outlive the call. NULL: not offered. */
-    enum tg_err (*write_later)(struct tg_socket *socket, struct tg_slice frames);
     /* The same, given in pieces, at most TG_SOCKET_PIECES, none of them empty. NULL: not offered. */
     enum tg_err (*write_pieces)(struct tg_socket *socket, const struct tg_slice *pieces, size_t count);
+    /* As write, but TG_OK may also mean that it will be written together with what others have to write,
+     * before the loop waits again, or before anything else is to this socket: of what goes wrong then
+     * on_unsent tells. The bytes need not outlive the
+     * call. A write that the owner had ready before on_unsent told it to wait may still follow. NULL: not
+     * offered.
+     */
+    enum tg_err (*write_later)(struct tg_socket *socket, struct tg_slice frames);
     /* Inside on_message: more came with this message, which is looked at next; on_read follows. NULL: never.
      */
     bool (*more)(const struct tg_socket *socket);

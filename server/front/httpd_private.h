@@ -150,8 +150,8 @@ void http_conn_abort(struct http_conn *conn);
 void http_conn_break(struct http_conn *conn);
 /* Nothing is under way: closed. Otherwise after the answer. */
 void http_conn_drain(struct http_conn *conn);
-/* The exchange has ended, what it answered is in conn->out: writes it and goes on as conn->close and
- * conn->cut say. */
+/* The exchange has ended, what it answered is gathered or in conn->out: writes it and goes on as conn->close
+ * and conn->cut say. */
 void http_conn_answered(struct http_conn *conn);
 /* The socket was handed on: forget it. */
 void http_conn_release(struct http_conn *conn);
@@ -169,8 +169,8 @@ void http_conn_next(struct http_conn *conn);
  * exchange is under way. TG_ENOMEM. */
 enum { HTTP_PIECES = TG_TRANSPORT_PIECES - 1 };
 enum tg_err http_conn_put(struct http_conn *conn, const struct tg_slice *pieces, size_t count) TG_MUST_CHECK;
-/* Writes these bytes at once if nothing is before them, and queues what the socket leaves; http_conn_answered
- * follows. TG_ENOMEM. */
+/* Writes these bytes, at once or together with what others have to write, if nothing is before them, and
+ * queues what the socket leaves; http_conn_answered follows, and waits for that. TG_ENOMEM. */
 enum tg_err http_conn_put_now(struct http_conn *conn, struct tg_slice bytes) TG_MUST_CHECK;
 /* Writes what the socket takes of conn->out. While an exchange is under way nobody is called and the
  * connection stays; otherwise, once all is out, the connection goes on or is gone. */

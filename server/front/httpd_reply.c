@@ -1,6 +1,6 @@
-/* Whole answers. Most are put together in the worker's own space and written from there: the connection
- * queues what its socket leaves, and nothing is allocated. Others are made of a list of fields like heads of
- * answers that are streamed. */
+/* Whole answers. Most are put together in the worker's own space and written or gathered from there: the
+ * connection queues what its socket leaves, and nothing is allocated. Others are made of a list of fields
+ * like heads of answers that are streamed. */
 #include <assert.h>
 
 #include "server/front/httpd_private.h"

@@ -1,4 +1,5 @@
 /* A connection of the HTTP server: writing what is queued, and what follows when all is out. */
+#include <assert.h>
 #include <string.h>
 
 #include "server/front/httpd_private.h"
@@ -184,6 +185,7 @@ enum tg_err http_conn_put_now(struct http_conn *conn, struct tg_slice bytes)
 
 void http_conn_write(struct http_conn *conn)
 {
+    assert(conn->gathered == 0);
     while (tg_buf_size(&conn->out) > 0 && !conn->blocked && !conn->broken) {
         size_t put;
         enum tg_err err = tg_transport_write(conn->transport, tg_buf_slice(&conn->out), &put);

@@ -144,7 +144,6 @@ enum tg_err tg_ws_adopt(struct tg_ws_engine *engine, struct tg_transport *transp
 
 static enum tg_err op_write(struct tg_socket *socket, struct tg_slice frames)
 {
-    assert(socket->code != 0 || socket->broken || !socket->blocked);
     if (socket->code != 0 || !tg_ws_send(socket, frames)) {
         return TG_ECLOSED;
     }
@@ -154,7 +153,6 @@ static enum tg_err op_write(struct tg_socket *socket, struct tg_slice frames)
 
 static enum tg_err op_write_later(struct tg_socket *socket, struct tg_slice frames)
 {
-    assert(socket->code != 0 || socket->broken || !socket->blocked);
     if (socket->code != 0) {
         return TG_ECLOSED;
     }

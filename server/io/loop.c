@@ -168,6 +168,7 @@ static bool pass(struct tg_loop *loop)
     int count = epoll_wait(loop->epoll, loop->events, EVENTS_MAX, patience(loop));
     read_clock(loop);
     loop->passes++;
+    tg_sends_gather(loop->sends, count > 1);
     loop->dispatching = true;
     for (int i = 0; i < count; i++) {
         fetch_ahead(loop->events, i, count);

@@ -38,7 +38,7 @@ struct ring {
 struct tg_sends {
     size_t count, told; /* ones that there are; of these, those that are done with */
     size_t len;
-    bool wants_ring, has_ring;
+    bool gathers, flushing, wants_ring, has_ring;
     struct ring ring;
     struct one ones[TG_SENDS_MAX];
     char bytes[BYTES_MAX]; /* takes no memory until it is used */
@@ -120,9 +120,10 @@ static bool ring_open(struct ring *ring)
     return true;
 }
 
-static void put_requests(struct ring *ring, const struct tg_sends *sends, size_t first)
+/* Returns how many there are. */
+static size_t put_requests(struct ring *ring, const struct tg_sends *sends, size_t first)
 {
-    unsigned tail = *ring->sq_tail;
+    unsigned before = *ring->sq_tail, tail = before;
     for (size_t i = first; i < sends->count; i++) {
         const struct one *one = &sends->ones[i];
         struct io_uring_sqe *request = &ring->requests[tail & ring->sq_mask];
@@ -136,6 +137,7 @@ static void put_requests(struct ring *ring, const struct tg_sends *sends, size_t
         tail++;
     }
     __atomic_store_n(ring->sq_tail, tail, __ATOMIC_RELEASE);
+    return tail - before;
 }
 
 static size_t take_results(struct ring *ring, struct tg_sends *sends)
@@ -144,14 +146,15 @@ static size_t take_results(struct ring *ring, struct tg_sends *sends)
     size_t count = tail - head;
     for (; head != tail; head++) {
         const struct io_uring_cqe *result = &ring->results[head & ring->cq_mask];
-        sends->ones[result->user_data].result = result->res;
+        sends->ones[result->user_data].result = result->res != -EINTR ? result->res : UNTRIED;
     }
     __atomic_store_n(ring->cq_head, head, __ATOMIC_RELEASE);
     return count;
 }
 
 /* The ring failed. What it was not given is written one by one; of what it was, nobody knows how much was
- * written, and to write it again would be worse than to break the connection. */
+ * written, and to write it again would be worse than to break the connection. (None of it is under way still:
+ * MSG_DONTWAIT keeps the kernel from putting it off.) */
 static void ring_give_up(struct tg_sends *sends, size_t first, size_t given)
 {
     for (size_t i = first; given > 0; i++) {
@@ -166,12 +169,11 @@ static void ring_give_up(struct tg_sends *sends, size_t first, size_t given)
 }
 
 /* A write to a non-blocking socket is done, or refused, by the call that hands it in; if ever not, its result
- * is waited for. */
-static void ring_send(struct tg_sends *sends, size_t first, size_t count)
+ * is waited for. False: not all have a result. */
+static bool ring_send(struct tg_sends *sends, size_t first)
 {
     struct ring *ring = &sends->ring;
-    size_t given = 0, taken = 0;
-    put_requests(ring, sends, first);
+    size_t count = put_requests(ring, sends, first), given = 0, taken = 0;
     for (int tries = 0; taken < count && tries < TRIES_MAX; tries++) {
         bool all = given == count;
         long done = syscall(SYS_io_uring_enter, ring->fd, count - given, all ? 1 : 0,
@@ -185,6 +187,7 @@ static void ring_send(struct tg_sends *sends, size_t first, size_t count)
     if (taken < count) {
         ring_give_up(sends, first, given);
     }
+    return taken == count;
 }
 
 /* ---- writing ---- */
@@ -210,15 +213,12 @@ static void tell(const struct tg_sends *sends, struct one *one)
 /* Writes those from `first` on. */
 static void write_from(struct tg_sends *sends, size_t first)
 {
-    size_t count = 0;
-    for (size_t i = first; i < sends->count; i++) {
-        count += sends->ones[i].sent != NULL;
-    }
-    if (count > 1 && sends->wants_ring && !sends->has_ring) {
+    bool several = sends->count - first > 1;
+    if (several && sends->wants_ring && !sends->has_ring) {
         sends->has_ring = sends->wants_ring = ring_open(&sends->ring);
     }
-    if (count > 1 && sends->has_ring) {
-        ring_send(sends, first, count);
+    if (several && sends->has_ring && ring_send(sends, first)) {
+        return;
     }
     for (size_t i = first; i < sends->count; i++) {
         if (sends->ones[i].sent != NULL && sends->ones[i].result == UNTRIED) {
@@ -229,6 +229,8 @@ static void write_from(struct tg_sends *sends, size_t first)
 
 void tg_sends_flush(struct tg_sends *sends)
 {
+    assert(!sends->flushing);
+    sends->flushing = true;
     while (sends->told < sends->count) {
         size_t end = sends->count;
         write_from(sends, sends->told);
@@ -240,12 +242,18 @@ void tg_sends_flush(struct tg_sends *sends)
         }
     }
     sends->count = sends->told = sends->len = 0;
+    sends->flushing = false;
+}
+
+bool tg_sends_has_room(const struct tg_sends *sends, size_t len)
+{
+    return len <= TG_SENDS_LONGEST && len <= BYTES_MAX - sends->len && sends->count < TG_SENDS_MAX;
 }
 
 uint16_t tg_sends_add(struct tg_sends *sends, int fd, struct tg_slice bytes, tg_sends_fn *sent, void *arg)
 {
     assert(bytes.len > 0);
-    if (bytes.len > TG_SENDS_LONGEST || bytes.len > BYTES_MAX - sends->len || sends->count == TG_SENDS_MAX) {
+    if (!sends->gathers || !tg_sends_has_room(sends, bytes.len)) {
         return 0;
     }
     memcpy(sends->bytes + sends->len, bytes.ptr, bytes.len);
@@ -261,8 +269,9 @@ uint16_t tg_sends_add(struct tg_sends *sends, int fd, struct tg_slice bytes, tg_
 
 static struct one *one_of(struct tg_sends *sends, uint16_t number)
 {
+    assert(number >= 1 && number <= sends->count);
     struct one *one = &sends->ones[number - 1];
-    assert(number >= 1 && number <= sends->count && one->sent != NULL);
+    assert(one->sent != NULL);
     if (one->result == UNTRIED) {
         send_one(sends, one);
     }
@@ -288,9 +297,14 @@ enum tg_err tg_sends_new(struct tg_sends **out)
         return TG_ENOMEM;
     }
     memset(sends, 0, offsetof(struct tg_sends, ones));
-    sends->wants_ring = true;
+    sends->gathers = true;
     *out = sends;
     return TG_OK;
+}
+
+void tg_sends_gather(struct tg_sends *sends, bool on)
+{
+    sends->gathers = on;
 }
 
 void tg_sends_use_ring(struct tg_sends *sends, bool use)
@@ -303,7 +317,9 @@ void tg_sends_free(struct tg_sends *sends)
     if (sends == NULL) {
         return;
     }
-    assert(sends->count == 0 || sends->ones[sends->count - 1].sent == NULL);
+    for (size_t i = 0; i < sends->count; i++) {
+        assert(sends->ones[i].sent == NULL);
+    }
     if (sends->has_ring) {
         ring_close(&sends->ring);
     }

@@ -277,6 +277,29 @@ static void what_was_left_adds_up(void **state)
     end_conn(socket);
 }
 
+/* The socket turns out to be full while answers are collected: they wait in it. */
+static void what_is_collected_meanwhile_goes_to_the_socket(void **state)
+{
+    struct fixture *fixture = *state;
+    struct tg_socket *socket = open_conn(fixture);
+    const struct tg_conn_counters *counters = tg_connmgr_counters(fixture->mgr);
+    says(socket, "one");
+    turn(fixture->loop);
+    says(socket, "two");
+    fake_unsent(socket, TG_EAGAIN, 5);
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 2);
+    assert_int_equal(atomic_load(&counters->queued_bytes), 10);
+    says(socket, "three");
+    turn(fixture->loop);
+    assert_int_equal(socket->writes, 2);
+    fake_writable(socket);
+    turn(fixture->loop);
+    ASSERT_WRITTEN(socket, "\x81\x03one\x81\x03two\x81\x05three");
+    assert_int_equal(atomic_load(&counters->queued_bytes), 0);
+    end_conn(socket);
+}
+
 static void nothing_follows_a_later_write_that_failed(void **state)
 {
     struct fixture *fixture = *state;
@@ -307,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(writes_at_the_limit_of_the_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_kernel_leaves_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_left_of_a_later_write_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_collected_meanwhile_goes_to_the_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_left_adds_up, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_follows_a_later_write_that_failed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_close_goes_behind_them, setup, teardown),
