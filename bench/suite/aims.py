@@ -37,8 +37,9 @@ class Results:
         """The CPU time of an operation of the one by that of the other: scenario, case, server."""
         return Ratio(*(self.values(*which, lambda one: one["cpu_us"]) for which in (over, under)))
 
-    def p99(self, scenario, label, server):
-        return self.value(scenario, label, server, lambda one: one["latency_us"]["p99"])
+    def p99(self, scenario, label, over, under):
+        """That of the one server by that of the other."""
+        return Ratio(*(self.values(scenario, label, server, lambda one: one["latency_us"]["p99"]) for server in (over, under)))
 
     def of_limit(self, scenario, label, server="tidegate"):
         """What a core can do, of what it could if only the least were done. Measured side by side, or by separate rounds."""
@@ -96,8 +97,7 @@ def rows(results):
                        lambda peer=peer: at_most(1.0, results.cpu(("backend", "20 B, 100", "tidegate"),
                                                              ("backend", proxied, peer)))))
         wanted.append((f"the same, against {name}", "p99 at the same rate, of that of a request that it proxies",
-                       lambda peer=peer: at_most(1.0, results.p99("latency", "a message to an HTTP", "tidegate") /
-                                                 results.p99("latency", "a message to an HTTP", f"{peer}, proxy"))))
+                       lambda peer=peer: at_most(1.0, results.p99("latency", "a message to an HTTP", "tidegate", f"{peer}, proxy"))))
     for peer, aim in (("nginx, nchan", 1.5), ("pushpin, HTTP", 10.0)):
         wanted.append((f"push, against {peer}", "pushes for the same CPU",
                        lambda peer=peer, aim=aim: at_least(aim, results.cpu(("push", "64 B", peer),
@@ -118,7 +118,7 @@ def rows(results):
         ("push through another node", "pushes/s, of those through its own, servers sharing a core",
          lambda: known(results.value("cluster", "at full", at, rate) / results.value("cluster", "at full", "same node", rate))),
         ("push through another node", "p99 at the same rate, of that through its own",
-         lambda: known(results.p99("cluster", "at the same", at) / results.p99("cluster", "at the same", "same node"))),
+         lambda: known(results.p99("cluster", "at the same", at, "same node"))),
         ("push through another node", "Redis commands a push", lambda: known(results.value("cluster", "at full", at, redis_commands))),
     ]
     return [line(*one) for one in wanted]
