@@ -77,7 +77,7 @@ bench_build:
 	@cmake -S . -B build-bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DTG_TESTS=OFF -DTG_BENCH=ON >/dev/null
 	@cmake --build build-bench -j $(JOBS) --target tidegate bench
 
-bench: bench_build ## compare with the limit and a peer: some 10 minutes, tables, bench/results
+bench: bench_build ## compare with the limit and a peer: some 9 minutes, tables, bench/results
 	@bench/run build-bench
 
 bench-full: bench_build ## every scenario, size and peer: some 26 minutes

@@ -44,10 +44,8 @@ struct tg_socket_ops {
     enum tg_err (*write_pieces)(struct tg_socket *socket, const struct tg_slice *pieces, size_t count);
     /* As write, but TG_OK may also mean that it will be written together with what others have to write,
      * before the loop waits again, or before anything else is to this socket: of what goes wrong then
-     * on_unsent tells. The bytes need not outlive the
-     * call. A write that the owner had ready before on_unsent told it to wait may still follow. NULL: not
-     * offered.
-     */
+     * on_unsent tells. The bytes need not outlive the call. A write that the owner had ready before on_unsent
+     * told it to wait may still follow. NULL: not offered. */
     enum tg_err (*write_later)(struct tg_socket *socket, struct tg_slice frames);
     /* Inside on_message: more came with this message, which is looked at next; on_read follows. NULL: never.
      */
