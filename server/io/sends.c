@@ -194,11 +194,9 @@ static bool ring_send(struct tg_sends *sends, size_t first)
 
 static void send_one(const struct tg_sends *sends, struct one *one)
 {
-    ssize_t len;
-    do {
-        len = tg_sock_syscall_send(one->fd, sends->bytes + one->at, one->len);
-    } while (len < 0 && errno == EINTR);
-    one->result = len < 0 ? -errno : (int32_t)len;
+    size_t put = 0;
+    enum tg_err err = tg_sock_send(one->fd, tg_slice_make(sends->bytes + one->at, one->len), &put);
+    one->result = err == TG_OK ? (int32_t)put : err == TG_EAGAIN ? -EAGAIN : -EIO;
 }
 
 static void tell(const struct tg_sends *sends, struct one *one)
