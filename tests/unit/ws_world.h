@@ -87,28 +87,28 @@ static inline size_t put_frame(char *out, unsigned char first, const void *paylo
     return at + len;
 }
 
-static inline enum tg_err server_send(struct conn *conn, unsigned char first, struct tg_slice payload)
+static inline enum tg_err send_by(struct conn *conn,
+                                  enum tg_err (*write)(struct tg_socket *socket, struct tg_slice frames),
+                                  unsigned char first, struct tg_slice payload)
 {
     char *frame = malloc(payload.len + 10);
     assert_non_null(frame);
     size_t len = put_frame(frame, first, payload.ptr, payload.len);
     conn->inside = true;
-    enum tg_err err = tg_ws_ops.write(conn->socket, tg_slice_make(frame, len));
+    enum tg_err err = write(conn->socket, tg_slice_make(frame, len));
     conn->inside = false;
     free(frame);
     return err;
 }
 
+static inline enum tg_err server_send(struct conn *conn, unsigned char first, struct tg_slice payload)
+{
+    return send_by(conn, tg_ws_ops.write, first, payload);
+}
+
 static inline enum tg_err server_send_later(struct conn *conn, unsigned char first, struct tg_slice payload)
 {
-    char *frame = malloc(payload.len + 10);
-    assert_non_null(frame);
-    size_t len = put_frame(frame, first, payload.ptr, payload.len);
-    conn->inside = true;
-    enum tg_err err = tg_ws_ops.write_later(conn->socket, tg_slice_make(frame, len));
-    conn->inside = false;
-    free(frame);
-    return err;
+    return send_by(conn, tg_ws_ops.write_later, first, payload);
 }
 
 static inline void server_close(struct conn *conn, int code, struct tg_slice reason)
