@@ -122,10 +122,8 @@ static size_t write_slice(struct tg_serving *serving, size_t room)
     }
     tg_push_flush(serving->push);
     for (size_t i = first; i < serving->next; i++) {
-        if (serving->outcomes[i] == TG_PUSH_DONE &&
-            tg_conn_get_open(serving->push->mgr, serving->targets[i]) == NULL) {
-            serving->outcomes[i] = TG_PUSH_GONE; /* the write found out */
-        }
+        const struct tg_push_now now = {(enum tg_push_outcome)serving->outcomes[i], serving->targets[i]};
+        serving->outcomes[i] = (unsigned char)tg_push_outcome_now(serving->push, &now);
     }
     return room;
 }

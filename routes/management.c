@@ -133,6 +133,9 @@ static bool try_push(struct management_call *call)
 void management_push_all(struct tg_engine *engine)
 {
     struct tg_list done, *node;
+    if (tg_list_empty(&engine->pushes)) {
+        return;
+    }
     tg_list_init(&done);
     while ((node = tg_list_pop(&engine->pushes)) != NULL) {
         struct management_call *call = TG_CONTAINER(node, struct management_call, node);
